@@ -1,0 +1,36 @@
+//! The words of Tresor.
+//!
+//! Everything here is pure: no clock, no randomness, no disk, no network and no keys. What a name may
+//! look like, which secret types exist, what they become in Kubernetes, how versions and resource
+//! versions are counted, and the two byte types that the whole house agrees on: [`Plaintext`], which
+//! wipes itself and cannot be printed, and [`Sealed`], which may go to a disk.
+
+mod clock;
+mod codec;
+mod invalid;
+mod labels;
+mod name;
+mod payload;
+mod plaintext;
+mod projected;
+mod projection;
+mod revision;
+mod rule;
+mod secret_type;
+mod uid;
+
+pub use clock::{Clock, Timestamp};
+pub use codec::{Decoder, Encoder, Malformed};
+pub use invalid::Invalid;
+pub use labels::{Labels, MAX_LABELS};
+pub use name::{
+    DataKey, MAX_NAME_BYTES, Namespace, OrgName, ProjectName, ProjectPath, SecretName, SecretPath,
+};
+pub use payload::{MAX_PAYLOAD_BYTES, Payload, RegistryLogin};
+pub use plaintext::{Plaintext, Sealed};
+pub use projected::KubernetesSecret;
+pub use projection::{Placement, ProjectionState, ProjectionStatus, Retired, Tombstone};
+pub use revision::{Incarnation, ResourceVersion, Revision};
+pub use rule::{NamePattern, ProjectionMode, ProjectionRule};
+pub use secret_type::SecretType;
+pub use uid::Uid;

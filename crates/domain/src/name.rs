@@ -1,0 +1,221 @@
+//! Names and where things live.
+//!
+//! Names are compared byte for byte: no case folding, no trimming, no Unicode normalization, since
+//! each of those has let one name pass for another in other products.
+
+use std::fmt;
+
+use crate::Invalid;
+
+/// The longest name, in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 512;
+const MAX_DATA_KEY_BYTES: usize = 253;
+const MAX_NAMESPACE_BYTES: usize = 63;
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $check:path) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks a name.
+            ///
+            /// # Errors
+            /// Says which rule the name breaks; never repeats it.
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                match $check(text) {
+                    Ok(()) => Ok(Self(text.to_owned())),
+                    Err(fix) => Err(Invalid::new($field, fix)),
+                }
+            }
+
+            /// The name's text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name_type!(
+    /// An organization's name: one path segment.
+    OrgName,
+    "organization",
+    check_segment
+);
+name_type!(
+    /// A project's name: one path segment.
+    ProjectName,
+    "project",
+    check_segment
+);
+name_type!(
+    /// A secret's name: one or more path segments, separated by `/`.
+    SecretName,
+    "metadata.name",
+    check_name
+);
+name_type!(
+    /// A key of a secret's data, as Kubernetes allows it: letters, digits, `-`, `_` and `.`.
+    DataKey,
+    "data key",
+    check_data_key
+);
+name_type!(
+    /// A Kubernetes namespace: an RFC 1123 label.
+    Namespace,
+    "namespace",
+    check_namespace
+);
+
+impl OrgName {
+    /// The organization that projects belong to when none is named.
+    pub fn default_org() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+/// A project and the organization it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProjectPath {
+    /// The organization.
+    pub org: OrgName,
+    /// The project.
+    pub project: ProjectName,
+}
+
+impl fmt::Display for ProjectPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.org, self.project)
+    }
+}
+
+/// A secret's name and the project that is its home.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretPath {
+    /// The home project.
+    pub project: ProjectPath,
+    /// The name in it.
+    pub name: SecretName,
+}
+
+impl fmt::Display for SecretPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.project, self.name)
+    }
+}
+
+fn check_name(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > MAX_NAME_BYTES {
+        return Err(format!("must be 1 to {MAX_NAME_BYTES} bytes of UTF-8"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must not contain NUL or another control character".to_owned());
+    }
+    if text.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err("must not contain an empty, `.` or `..` path segment".to_owned());
+    }
+    Ok(())
+}
+
+fn check_segment(text: &str) -> Result<(), String> {
+    check_name(text)?;
+    if text.contains('/') {
+        return Err("must be one path segment, without `/`".to_owned());
+    }
+    Ok(())
+}
+
+fn check_data_key(text: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let well_formed = !text.is_empty()
+        && text.len() <= MAX_DATA_KEY_BYTES
+        && text.chars().all(allowed)
+        && text != "."
+        && !text.starts_with("..");
+    if well_formed {
+        return Ok(());
+    }
+    Err(format!(
+        "must be 1 to {MAX_DATA_KEY_BYTES} letters, digits, `-`, `_` or `.`, not `.` and not starting with `..`"
+    ))
+}
+
+fn check_namespace(text: &str) -> Result<(), String> {
+    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let well_formed = text.len() <= MAX_NAMESPACE_BYTES
+        && text.starts_with(lower)
+        && text.ends_with(lower)
+        && text.chars().all(|c| lower(c) || c == '-');
+    if !well_formed {
+        return Err(format!(
+            "must be an RFC 1123 label: 1 to {MAX_NAMESPACE_BYTES} lower-case letters, digits or `-`, starting and ending with a letter or digit"
+        ));
+    }
+    if text.starts_with("kube-") {
+        return Err("must not be a `kube-` namespace: those belong to Kubernetes".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_name_may_have_slashes_colons_and_unicode() {
+        for name in ["a", "hf-token", "team/hf", "a:b", "Schlüssel", "...", ".a", "a b"] {
+            assert_eq!(SecretName::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_secret_name_has_no_traversal_no_empty_segment_and_no_control_character() {
+        let too_long = "x".repeat(MAX_NAME_BYTES + 1);
+        for name in [
+            "", ".", "..", "a/..", "../a", "a//b", "/a", "a/", "a\0b", "a\nb", "a\u{85}b",
+            &too_long,
+        ] {
+            let refused = SecretName::parse(name).unwrap_err();
+            assert_eq!(refused.field, "metadata.name");
+            assert!(name.len() < 3 || !refused.fix.contains(name), "the message repeats {name:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_compared_byte_for_byte() {
+        assert_ne!(SecretName::parse("Key").unwrap(), SecretName::parse("key").unwrap());
+        assert_ne!(SecretName::parse("key ").unwrap(), SecretName::parse("key").unwrap());
+    }
+
+    #[test]
+    fn a_project_is_one_segment() {
+        assert!(ProjectName::parse("team/a").is_err());
+        assert!(ProjectName::parse("team-a").is_ok());
+    }
+
+    #[test]
+    fn a_data_key_is_what_kubernetes_takes() {
+        for key in ["tls.crt", "HF_TOKEN", ".dockerconfigjson", "a-b"] {
+            assert!(DataKey::parse(key).is_ok(), "{key}");
+        }
+        for key in ["", ".", "..", "..a", "a b", "a/b", "ä", &"x".repeat(254)] {
+            assert!(DataKey::parse(key).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_a_label_and_never_one_of_kubernetes_own() {
+        assert!(Namespace::parse("ml-team-1").is_ok());
+        for name in ["", "-a", "a-", "A", "a.b", "kube-system", "kube-public", &"x".repeat(64)] {
+            assert!(Namespace::parse(name).is_err(), "{name}");
+        }
+    }
+}

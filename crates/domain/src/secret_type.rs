@@ -1,0 +1,71 @@
+//! The closed set of secret types.
+
+use std::fmt;
+
+use crate::Invalid;
+
+/// What kind of thing a secret is: it decides how a payload is validated and which Kubernetes
+/// Secret it becomes. The numbers are stored and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum SecretType {
+    /// A map of keys to bytes; becomes an `Opaque` Secret with the same keys.
+    Opaque = 1,
+    /// Logins to container registries, one a server; becomes `kubernetes.io/dockerconfigjson`.
+    Registry = 2,
+}
+
+impl SecretType {
+    /// All types, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Opaque, Self::Registry];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opaque => "opaque",
+            Self::Registry => "registry",
+        }
+    }
+
+    /// Reads a name from the wire.
+    ///
+    /// # Errors
+    /// Lists the known types.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|known| known.as_str()).collect();
+            Invalid::new("spec.type", format!("must be one of {}", known.join(", ")))
+        })
+    }
+
+    /// The stored number.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The type with a stored number, if there is one.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.code() == code)
+    }
+}
+
+impl fmt::Display for SecretType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_lead_back_to_the_type() {
+        for kind in SecretType::ALL {
+            assert_eq!(SecretType::parse(kind.as_str()).unwrap(), kind);
+            assert_eq!(SecretType::from_code(kind.code()), Some(kind));
+        }
+        assert!(SecretType::parse("Opaque").is_err());
+        assert_eq!(SecretType::from_code(0), None);
+    }
+}
