@@ -1,1 +1,17 @@
-//! x
+#![doc = include_str!("../STORE.md")]
+
+mod engine;
+mod key;
+mod record;
+mod sled_engine;
+
+pub use engine::{
+    Commit, CommitError, Engine, Event, EventPage, EventsGone, MAX_COMMIT_BYTES,
+    MAX_COMMIT_PRECONDITIONS, MAX_COMMIT_WRITES, Page, Precondition, StoreError, Stored,
+};
+pub use key::{Key, KeyRange};
+pub use record::{
+    Change, ChangeKind, ChangedObject, Head, ProjectRecord, TokenRecord, VersionInfo, VersionState,
+    decode_tombstone, encode_tombstone,
+};
+pub use sled_engine::{DataDir, OpenError, SledEngine, SledOptions};

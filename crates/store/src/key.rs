@@ -1,0 +1,277 @@
+//! The keyspace: one prefix byte a record kind, big-endian integers, NUL between names (a name
+//! holds none), so that the order of bytes is the order of things.
+
+use std::fmt;
+
+use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Uid};
+
+/// A record's key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Vec<u8>);
+
+/// Keys from one, included, to another, excluded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The first key.
+    pub start: Key,
+    /// The first key behind the range.
+    pub end: Key,
+}
+
+pub(crate) const ENGINE: u8 = 0x00;
+const KEYRING: u8 = 0x01;
+const PROJECT: u8 = 0x02;
+const HEAD: u8 = 0x03;
+const DELETED_HEAD: u8 = 0x04;
+const WRAPPED_KEY: u8 = 0x05;
+const PAYLOAD: u8 = 0x06;
+pub(crate) const EVENT: u8 = 0x07;
+const TOMBSTONE: u8 = 0x08;
+const TOKEN: u8 = 0x09;
+const TOKEN_HASH: u8 = 0x0a;
+const KEY_USES: u8 = 0x0b;
+pub(crate) const CHUNK: u8 = 0x0f;
+
+impl Key {
+    /// A key from stored bytes.
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The stored bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The keyring's generation, which every commit that carries a wrap requires unchanged.
+    pub fn keyring() -> Self {
+        Self(vec![KEYRING])
+    }
+
+    /// A project.
+    pub fn project(path: &ProjectPath) -> Self {
+        Self(project_bytes(PROJECT, path))
+    }
+
+    /// A secret's head, by name.
+    pub fn head(path: &SecretPath) -> Self {
+        let mut bytes = project_bytes(HEAD, &path.project);
+        bytes.push(0);
+        bytes.extend_from_slice(path.name.as_str().as_bytes());
+        Self(bytes)
+    }
+
+    /// The head of a deleted secret, by identity.
+    pub fn deleted_head(uid: Uid) -> Self {
+        Self::with_uid(DELETED_HEAD, uid)
+    }
+
+    /// A version's wrapped data key.
+    pub fn wrapped_key(uid: Uid, version: u64) -> Self {
+        Self::with_version(WRAPPED_KEY, uid, version)
+    }
+
+    /// A version's payload.
+    pub fn payload(uid: Uid, version: u64) -> Self {
+        Self::with_version(PAYLOAD, uid, version)
+    }
+
+    /// A tombstone, by an identity of its own: a secret's, or one made for a retired rule.
+    pub fn tombstone(uid: Uid) -> Self {
+        Self::with_uid(TOMBSTONE, uid)
+    }
+
+    /// A token's record, by identity.
+    pub fn token(id: Uid) -> Self {
+        Self::with_uid(TOKEN, id)
+    }
+
+    /// From a token's hash to its identity.
+    pub fn token_hash(hash: &[u8; 32]) -> Self {
+        let mut bytes = vec![TOKEN_HASH];
+        bytes.extend_from_slice(hash);
+        Self(bytes)
+    }
+
+    /// How many uses of a key-encryption key are reserved.
+    pub fn key_uses(kek: u32) -> Self {
+        let mut bytes = vec![KEY_USES];
+        bytes.extend_from_slice(&kek.to_be_bytes());
+        Self(bytes)
+    }
+
+    pub(crate) fn event(revision: Revision, index: u16) -> Self {
+        let mut bytes = vec![EVENT];
+        bytes.extend_from_slice(&revision.get().to_be_bytes());
+        bytes.extend_from_slice(&index.to_be_bytes());
+        Self(bytes)
+    }
+
+    /// The smallest key above this one.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        let mut bytes = self.0.clone();
+        bytes.push(0);
+        Self(bytes)
+    }
+
+    /// The project in a project's or head's key.
+    pub fn project_path(&self) -> Option<ProjectPath> {
+        let (org, project, _) = self.names()?;
+        let (org, project) = (OrgName::parse(org).ok()?, ProjectName::parse(project).ok()?);
+        Some(ProjectPath { org, project })
+    }
+
+    /// The secret in a head's key.
+    pub fn secret_path(&self) -> Option<SecretPath> {
+        let (_, _, name) = self.names()?;
+        let name = SecretName::parse(name?).ok()?;
+        Some(SecretPath { project: self.project_path()?, name })
+    }
+
+    fn names(&self) -> Option<(&str, &str, Option<&str>)> {
+        let text = std::str::from_utf8(self.0.get(1..)?).ok()?;
+        let mut parts = text.splitn(3, '\0');
+        Some((parts.next()?, parts.next()?, parts.next()))
+    }
+
+    /// The identity in a key that is made of one.
+    pub fn uid(&self) -> Option<Uid> {
+        let bytes = self.0.get(1..17)?;
+        bytes.try_into().ok().map(Uid::from_bytes)
+    }
+
+    fn with_uid(kind: u8, uid: Uid) -> Self {
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(uid.as_bytes());
+        Self(bytes)
+    }
+
+    fn with_version(kind: u8, uid: Uid, version: u64) -> Self {
+        let mut key = Self::with_uid(kind, uid);
+        key.0.extend_from_slice(&version.to_be_bytes());
+        key
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.0.escape_ascii())
+    }
+}
+
+impl KeyRange {
+    /// All projects.
+    pub fn projects() -> Self {
+        Self::of_kind(PROJECT)
+    }
+
+    /// All heads of one project's secrets, by name.
+    pub fn heads(project: &ProjectPath) -> Self {
+        let mut start = project_bytes(HEAD, project);
+        start.push(0);
+        let mut end = start.clone();
+        end.pop();
+        end.push(1);
+        Self { start: Key(start), end: Key(end) }
+    }
+
+    /// All heads of all projects' secrets.
+    pub fn all_heads() -> Self {
+        Self::of_kind(HEAD)
+    }
+
+    /// All tombstones.
+    pub fn tombstones() -> Self {
+        Self::of_kind(TOMBSTONE)
+    }
+
+    /// All tokens.
+    pub fn tokens() -> Self {
+        Self::of_kind(TOKEN)
+    }
+
+    /// The rest of this range behind a key.
+    #[must_use]
+    pub fn after(&self, key: &Key) -> Self {
+        Self { start: key.successor(), end: self.end.clone() }
+    }
+
+    pub(crate) fn events(after: Revision) -> Self {
+        Self { start: Key::event(after.next(), 0), end: Key(vec![EVENT + 1]) }
+    }
+
+    fn of_kind(kind: u8) -> Self {
+        Self { start: Key(vec![kind]), end: Key(vec![kind + 1]) }
+    }
+}
+
+fn project_bytes(kind: u8, path: &ProjectPath) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend_from_slice(path.org.as_str().as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(path.project.as_str().as_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(name: &str) -> ProjectPath {
+        ProjectPath { org: OrgName::default_org(), project: ProjectName::parse(name).unwrap() }
+    }
+
+    fn head(in_project: &str, name: &str) -> Key {
+        Key::head(&SecretPath {
+            project: project(in_project),
+            name: SecretName::parse(name).unwrap(),
+        })
+    }
+
+    #[test]
+    fn a_projects_range_holds_its_secrets_and_nobody_elses() {
+        let range = KeyRange::heads(&project("ml"));
+        let holds = |key: &Key| range.start <= *key && *key < range.end;
+        assert!(holds(&head("ml", "a")) && holds(&head("ml", "\u{10ffff}")));
+        for other in ["m", "ml2", "ml-a", "mlml"] {
+            assert!(!holds(&head(other, "a")), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_head_key_leads_back_to_its_path() {
+        let key = head("ml", "team/hf");
+        let path = key.secret_path().unwrap();
+        assert_eq!(path.to_string(), "default/ml/team/hf");
+        assert_eq!(Key::head(&path), key);
+        assert_eq!(Key::project(&project("ml")).project_path(), Some(project("ml")));
+    }
+
+    /// Golden bytes: a key that drifts loses every record stored under the old one.
+    #[test]
+    fn golden_keys() {
+        let uid = Uid::from_bytes(*b"0123456789abcdef");
+        let hex = |key: Key| key.as_bytes().escape_ascii().to_string();
+        assert_eq!(hex(Key::keyring()), "\\x01");
+        assert_eq!(hex(Key::project(&project("ml"))), "\\x02default\\x00ml");
+        assert_eq!(hex(head("ml", "a/b")), "\\x03default\\x00ml\\x00a/b");
+        assert_eq!(hex(Key::deleted_head(uid)), "\\x040123456789abcdef");
+        assert_eq!(
+            hex(Key::wrapped_key(uid, 258)),
+            "\\x050123456789abcdef\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x02"
+        );
+        assert_eq!(
+            hex(Key::payload(uid, 1)),
+            "\\x060123456789abcdef\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01"
+        );
+        assert_eq!(
+            hex(Key::event(Revision::new(3), 2)),
+            "\\x07\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x03\\x00\\x02"
+        );
+        assert_eq!(hex(Key::tombstone(uid)), "\\x080123456789abcdef");
+        assert_eq!(hex(Key::token(uid)), "\\t0123456789abcdef");
+        assert_eq!(hex(Key::token_hash(&[b'h'; 32])), format!("\\n{}", "h".repeat(32)));
+        assert_eq!(hex(Key::key_uses(1)), "\\x0b\\x00\\x00\\x00\\x01");
+    }
+}

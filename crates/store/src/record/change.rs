@@ -1,0 +1,94 @@
+//! What the change log says: that something changed, and never what it changed to.
+
+use domain::{Decoder, Encoder, Malformed, ProjectPath, SecretPath, Uid};
+
+use super::{FORMAT, check_format, put_project, put_secret, take_project, take_secret};
+
+/// How something changed. The numbers are stored and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ChangeKind {
+    /// It is new.
+    Added = 1,
+    /// It was there before.
+    Modified = 2,
+    /// It is gone.
+    Deleted = 3,
+}
+
+impl ChangeKind {
+    /// The name in a watch line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Added),
+            2 => Some(Self::Modified),
+            3 => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangedObject {
+    /// A project.
+    Project(ProjectPath),
+    /// A secret.
+    Secret(SecretPath),
+    /// A token.
+    Token,
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// How it changed.
+    pub kind: ChangeKind,
+    /// What changed.
+    pub object: ChangedObject,
+    /// Its identity.
+    pub uid: Uid,
+}
+
+impl Change {
+    /// The bytes of the event.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::default();
+        out.u8(FORMAT).u8(self.kind as u8).uid(self.uid);
+        match &self.object {
+            ChangedObject::Project(path) => put_project(out.u8(1), path),
+            ChangedObject::Secret(path) => put_secret(out.u8(2), path),
+            ChangedObject::Token => {
+                out.u8(3);
+            }
+        }
+        out.finish()
+    }
+
+    /// Reads back what [`Change::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not exactly such an encoding.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut input = Decoder::new(bytes);
+        check_format(&mut input)?;
+        let kind = ChangeKind::from_code(input.u8()?).ok_or(Malformed)?;
+        let uid = input.uid()?;
+        let object = match input.u8()? {
+            1 => ChangedObject::Project(take_project(&mut input)?),
+            2 => ChangedObject::Secret(take_secret(&mut input)?),
+            3 => ChangedObject::Token,
+            _ => return Err(Malformed),
+        };
+        input.finish()?;
+        Ok(Self { kind, object, uid })
+    }
+}

@@ -1,0 +1,154 @@
+//! A secret's head: everything about it except its values.
+
+use std::collections::BTreeMap;
+
+use domain::{Decoder, Encoder, Labels, Malformed, SecretPath, SecretType, Timestamp, Uid};
+
+use super::{FORMAT, check_format, put_secret, take_secret};
+
+/// How one version stands. The numbers are stored and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum VersionState {
+    /// Readable.
+    Live = 1,
+    /// Not readable, and can be undeleted.
+    Deleted = 2,
+    /// Gone for good; the number stays.
+    Destroyed = 3,
+}
+
+impl VersionState {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Deleted => "deleted",
+            Self::Destroyed => "destroyed",
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Live),
+            2 => Some(Self::Deleted),
+            3 => Some(Self::Destroyed),
+            _ => None,
+        }
+    }
+}
+
+/// One version in a secret's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionInfo {
+    /// 1, 2, 3 and so on, per secret.
+    pub number: u64,
+    /// How it stands.
+    pub state: VersionState,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// Who wrote it.
+    pub created_by: String,
+}
+
+/// A secret's head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its identity.
+    pub uid: Uid,
+    /// Where it lives; repeated here for a deleted secret, whose key no longer says so.
+    pub path: SecretPath,
+    /// Its type.
+    pub kind: SecretType,
+    /// Who made it, and therefore owns it.
+    pub owner: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// The versions still kept, oldest first.
+    pub versions: Vec<VersionInfo>,
+}
+
+impl Head {
+    /// The version that is read when none is named: the newest live one.
+    pub fn current(&self) -> Option<&VersionInfo> {
+        self.versions.iter().rev().find(|version| version.state == VersionState::Live)
+    }
+
+    /// A version by number.
+    pub fn version(&self, number: u64) -> Option<&VersionInfo> {
+        self.versions.iter().find(|version| version.number == number)
+    }
+
+    /// The number that the next version gets.
+    pub fn next_number(&self) -> u64 {
+        self.versions.last().map_or(1, |newest| newest.number + 1)
+    }
+
+    /// The bytes to be sealed.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::default();
+        out.u8(FORMAT).uid(self.uid);
+        put_secret(&mut out, &self.path);
+        out.u8(self.kind.code()).text(&self.owner);
+        out.timestamp(self.created_at).timestamp(self.updated_at);
+        out.u32(self.labels.as_map().len() as u32);
+        for (key, value) in self.labels.as_map() {
+            out.text(key).text(value);
+        }
+        out.u32(self.versions.len() as u32);
+        for version in &self.versions {
+            out.u64(version.number).u8(version.state as u8);
+            out.timestamp(version.created_at).text(&version.created_by);
+        }
+        out.finish()
+    }
+
+    /// Reads back what [`Head::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not exactly such an encoding.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut input = Decoder::new(bytes);
+        check_format(&mut input)?;
+        let uid = input.uid()?;
+        let path = take_secret(&mut input)?;
+        let kind = SecretType::from_code(input.u8()?).ok_or(Malformed)?;
+        let owner = input.text()?.to_owned();
+        let (created_at, updated_at) = (input.timestamp()?, input.timestamp()?);
+        let labels = take_labels(&mut input)?;
+        let versions = take_versions(&mut input)?;
+        input.finish()?;
+        Ok(Self { uid, path, kind, owner, labels, created_at, updated_at, versions })
+    }
+}
+
+fn take_labels(input: &mut Decoder<'_>) -> Result<Labels, Malformed> {
+    let mut labels = BTreeMap::new();
+    for _ in 0..input.u32()? {
+        let (key, value) = (input.text()?.to_owned(), input.text()?.to_owned());
+        if labels.last_key_value().is_some_and(|(last, _)| *last >= key) {
+            return Err(Malformed);
+        }
+        labels.insert(key, value);
+    }
+    Labels::parse(labels).map_err(|_| Malformed)
+}
+
+fn take_versions(input: &mut Decoder<'_>) -> Result<Vec<VersionInfo>, Malformed> {
+    let mut versions: Vec<VersionInfo> = Vec::new();
+    for _ in 0..input.u32()? {
+        let number = input.u64()?;
+        if versions.last().is_some_and(|last| last.number >= number) {
+            return Err(Malformed);
+        }
+        let state = VersionState::from_code(input.u8()?).ok_or(Malformed)?;
+        let created_at = input.timestamp()?;
+        let created_by = input.text()?.to_owned();
+        versions.push(VersionInfo { number, state, created_at, created_by });
+    }
+    Ok(versions)
+}

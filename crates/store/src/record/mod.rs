@@ -1,0 +1,51 @@
+//! What the records hold before they are sealed, and how the ones in the clear are written.
+//!
+//! Each begins with a format number of its own. A head, a project and a token are sealed by the
+//! vault before they reach an engine; changes and tombstones carry names only and stay in the clear.
+
+mod change;
+mod head;
+mod project;
+mod token;
+mod tombstone;
+
+pub use change::{Change, ChangeKind, ChangedObject};
+pub use head::{Head, VersionInfo, VersionState};
+pub use project::ProjectRecord;
+pub use token::TokenRecord;
+pub use tombstone::{decode_tombstone, encode_tombstone};
+
+use domain::{
+    Decoder, Encoder, Malformed, OrgName, ProjectName, ProjectPath, SecretName, SecretPath,
+};
+
+/// The format number that every record of this release begins with.
+const FORMAT: u8 = 1;
+
+fn check_format(input: &mut Decoder<'_>) -> Result<(), Malformed> {
+    if input.u8()? == FORMAT { Ok(()) } else { Err(Malformed) }
+}
+
+fn put_project(out: &mut Encoder, path: &ProjectPath) {
+    out.text(path.org.as_str()).text(path.project.as_str());
+}
+
+fn take_project(input: &mut Decoder<'_>) -> Result<ProjectPath, Malformed> {
+    let org = OrgName::parse(input.text()?).map_err(|_| Malformed)?;
+    let project = ProjectName::parse(input.text()?).map_err(|_| Malformed)?;
+    Ok(ProjectPath { org, project })
+}
+
+fn put_secret(out: &mut Encoder, path: &SecretPath) {
+    put_project(out, &path.project);
+    out.text(path.name.as_str());
+}
+
+fn take_secret(input: &mut Decoder<'_>) -> Result<SecretPath, Malformed> {
+    let project = take_project(input)?;
+    let name = SecretName::parse(input.text()?).map_err(|_| Malformed)?;
+    Ok(SecretPath { project, name })
+}
+
+#[cfg(test)]
+mod tests;

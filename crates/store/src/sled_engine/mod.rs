@@ -1,0 +1,475 @@
+//! The engine on sled 0.34.7, which is sound when used with the care that STORE.md describes.
+
+mod check;
+mod clean;
+mod data_dir;
+mod head_file;
+mod meta;
+mod raw;
+mod recovery;
+mod reserve;
+mod writer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use domain::{Incarnation, Revision};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+pub use data_dir::DataDir;
+use data_dir::{remove_dir_if_there, rename, sync_dir};
+use head_file::{Head, HeadFile};
+use meta::{Meta, decode_event, event_position};
+use raw::Raw;
+use reserve::Reserve;
+use writer::{Request, Step, Writer};
+
+use crate::engine::{
+    Commit, CommitError, Engine, Event, EventPage, EventsGone, MAX_COMMIT_BYTES,
+    MAX_COMMIT_PRECONDITIONS, MAX_COMMIT_WRITES, Page, StoreError, Stored,
+};
+use crate::key::{Key, KeyRange};
+
+/// How a store is run.
+#[derive(Clone, Copy, Debug)]
+pub struct SledOptions {
+    /// Bytes of sled's page cache; its own default is a gigabyte.
+    pub cache_bytes: u64,
+    /// How many events the change log keeps.
+    pub keep_events: u64,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 16 << 20, keep_events: 100_000 }
+    }
+}
+
+/// Why a data directory cannot be used. Nothing in it was changed, except where a message says so.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its bytes are not what was acknowledged.
+    #[error("the data directory is damaged: {what}")]
+    Damaged {
+        /// What was found, with the resource versions at stake.
+        what: String,
+    },
+    /// The system refused an operation.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process uses it.
+    #[error("{} is in use by another tresor process; stop it first", root.display())]
+    Locked {
+        /// The directory.
+        root: PathBuf,
+    },
+    /// A newer release wrote it.
+    #[error(
+        "the data directory has format {found} and this release reads up to {supported}; use the release that wrote it, or a newer one"
+    )]
+    NewerFormat {
+        /// The format found.
+        found: u16,
+        /// The newest format that this release reads.
+        supported: u16,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { operation, path: path.to_owned(), source }
+    }
+}
+
+type StepHook = Arc<dyn Fn(Step) + Send + Sync>;
+
+/// What readers share with the writer.
+struct Shared {
+    visible: RwLock<Visible>,
+    revisions: watch::Sender<Revision>,
+}
+
+/// What readers may see: sled's tree, except for the records of the group in flight.
+struct Visible {
+    /// None once the engine is closed.
+    raw: Option<Raw>,
+    revision: Revision,
+    log_floor: Revision,
+    /// The records of the group in flight as they were before it.
+    overlay: BTreeMap<Key, Option<Stored>>,
+    failure: Option<String>,
+}
+
+impl Shared {
+    fn publish_overlay(&self, old: HashMap<Key, Option<Stored>>) {
+        self.visible.write().overlay = old.into_iter().collect();
+    }
+
+    /// The group in flight is durable: it may be seen, and told.
+    fn show(&self, meta: &Meta) {
+        {
+            let mut visible = self.visible.write();
+            visible.overlay.clear();
+            visible.revision = meta.revision;
+            visible.log_floor = meta.log_floor;
+        }
+        self.revisions.send_replace(meta.revision);
+    }
+
+    fn fail(&self, reason: &str) {
+        tracing::error!(reason, "the store has stopped taking writes");
+        self.visible.write().failure.get_or_insert_with(|| reason.to_owned());
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        let reason = self.visible.read().failure.clone()?;
+        Some(StoreError::Failed { reason })
+    }
+}
+
+impl Visible {
+    fn raw(&self) -> Result<&Raw, StoreError> {
+        let closed = || StoreError::Failed { reason: "it was closed".to_owned() };
+        self.raw.as_ref().ok_or_else(closed)
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        match self.overlay.get(key) {
+            Some(old) => Ok(old.clone()),
+            None => self.raw()?.get(key),
+        }
+    }
+
+    /// The first `limit` records of a range: sled's, with those of the group in flight as they
+    /// were before it.
+    fn range(
+        &self,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<(Vec<(Key, Stored)>, bool), StoreError> {
+        let mut old = self.overlay.range(range.start.clone()..range.end.clone()).peekable();
+        let mut records = Vec::new();
+        let mut raw = self.raw()?.range(range);
+        let mut next = raw.next().transpose()?;
+        while records.len() <= limit {
+            let overlaid = match (&next, old.peek()) {
+                (None, None) => break,
+                (Some((key, _)), Some((old_key, _))) => *old_key <= key,
+                (None, Some(_)) => true,
+                (Some(_), None) => false,
+            };
+            if overlaid {
+                let Some((key, value)) = old.next() else { break };
+                if next.as_ref().is_some_and(|(in_sled, _)| in_sled == key) {
+                    next = raw.next().transpose()?;
+                }
+                records.extend(value.clone().map(|value| (key.clone(), value)));
+            } else {
+                records.extend(next.take());
+                next = raw.next().transpose()?;
+            }
+        }
+        let more = records.len() > limit;
+        records.truncate(limit);
+        Ok((records, more))
+    }
+}
+
+/// A store on this machine's disk.
+pub struct SledEngine {
+    dir: DataDir,
+    shared: Arc<Shared>,
+    queue: Mutex<Sender<Request>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    incarnation: Incarnation,
+    options: SledOptions,
+}
+
+impl SledEngine {
+    /// Makes a new, empty store in a directory that has none. Until this returns, the directory
+    /// has none; a call that was cut off is simply made again.
+    ///
+    /// # Errors
+    /// When there is one already, or the disk refuses.
+    pub fn create(dir: &DataDir, store: [u8; 16]) -> Result<(), OpenError> {
+        if dir.store().exists() {
+            let what = format!("{} exists already", dir.store().display());
+            return Err(OpenError::Damaged { what });
+        }
+        let fresh = dir.store_new();
+        remove_dir_if_there(&fresh)?;
+        let meta = Meta {
+            store,
+            incarnation: Incarnation::default(),
+            revision: Revision::ZERO,
+            last_event: Revision::ZERO,
+            log_floor: Revision::ZERO,
+            log_count: 0,
+        };
+        let db = open_sled(&fresh, SledOptions::default())?;
+        let raw = Raw::new(db);
+        let mut batch = sled::Batch::default();
+        let stored = Stored { value: meta.encode(), changed_at: Revision::ZERO };
+        raw.stage_put(&mut batch, &Meta::key(), &stored, (Revision::ZERO, 0))
+            .and_then(|()| raw.apply(batch))
+            .and_then(|()| raw.flush())
+            .map_err(|error| OpenError::Damaged { what: error.to_string() })?;
+        drop(raw);
+        sync_files(&fresh)?;
+        let head = Head { store, incarnation: meta.incarnation, revision: meta.revision };
+        HeadFile::create(&dir.head(), &head)?;
+        rename(&fresh, &dir.store())?;
+        dir.sync()?;
+        dir.root().parent().map_or(Ok(()), |parent| {
+            sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+        })
+    }
+
+    /// Opens and checks the store in a directory.
+    ///
+    /// # Errors
+    /// When it is not there, not this store, newer than this release, or not what it acknowledged;
+    /// the files are then as they were.
+    pub fn open(dir: DataDir, store: [u8; 16], options: SledOptions) -> Result<Self, OpenError> {
+        Self::open_with_hook(dir, store, options, Arc::new(|_| {}))
+    }
+
+    fn open_with_hook(
+        dir: DataDir,
+        store: [u8; 16],
+        options: SledOptions,
+        hook: StepHook,
+    ) -> Result<Self, OpenError> {
+        let (head_file, head) = HeadFile::open(&dir.head())?;
+        if head.store != store {
+            let what = "HEAD and the keyring belong to different stores".to_owned();
+            return Err(OpenError::Damaged { what });
+        }
+        recovery::settle(&dir)?;
+        let clean = clean::take(&dir)?;
+        if !clean {
+            recovery::copy_aside(&dir)?;
+        }
+        reserve::release_ballast(&dir)?;
+        let opened = open_sled(&dir.store(), options).and_then(|db| {
+            let raw = Raw::new(db);
+            let meta = check::check(&raw, &dir.store(), &head, clean)?;
+            Ok((raw, meta))
+        });
+        let (raw, meta) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                recovery::put_back(&dir)?;
+                return Err(error);
+            }
+        };
+        recovery::discard_copy(&dir)?;
+        reserve::take_ballast(&dir);
+        Self::start(dir, raw, meta, head_file, options, hook)
+    }
+
+    fn start(
+        dir: DataDir,
+        raw: Raw,
+        meta: Meta,
+        head: HeadFile,
+        options: SledOptions,
+        hook: StepHook,
+    ) -> Result<Self, OpenError> {
+        let path = dir.store().join("db");
+        let failed = |error| OpenError::io("open", &path, error);
+        let data = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+        let reserve = Reserve::new(data.try_clone().map_err(failed)?);
+        let visible = Visible {
+            raw: Some(raw.clone()),
+            revision: meta.revision,
+            log_floor: meta.log_floor,
+            overlay: BTreeMap::new(),
+            failure: None,
+        };
+        let revisions = watch::Sender::new(meta.revision);
+        let shared = Arc::new(Shared { visible: RwLock::new(visible), revisions });
+        let keep_events = options.keep_events;
+        let writer =
+            Writer { shared: shared.clone(), raw, data, reserve, head, meta, keep_events, hook };
+        let (queue, requests) = mpsc::channel();
+        let thread = thread::Builder::new().name("store-writer".to_owned());
+        let thread = thread.spawn(move || writer.run(&requests)).map_err(failed)?;
+        let (queue, writer) = (Mutex::new(queue), Mutex::new(Some(thread)));
+        Ok(Self { dir, shared, queue, writer, incarnation: meta.incarnation, options })
+    }
+
+    /// How often this store was restored.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Why writes are refused, when they are until the store is opened again.
+    pub fn failure(&self) -> Option<StoreError> {
+        self.shared.failure()
+    }
+
+    /// Stops in order: finishes what is queued, opens sled once more so that the next start finds
+    /// a short log, and marks the files as clean. Afterwards every call fails.
+    ///
+    /// # Errors
+    /// When the files could not be left clean; nothing acknowledged is lost by that, and the next
+    /// start treats the stop as unclean.
+    pub fn close(&self) -> Result<(), OpenError> {
+        // The writer may be gone already; then there is nothing to stop.
+        let _ = self.queue.lock().send(Request::Stop);
+        let Some(writer) = self.writer.lock().take() else { return Ok(()) };
+        let died = writer.join().is_err();
+        let failed = self.shared.failure();
+        drop(self.shared.visible.write().raw.take());
+        if died || failed.is_some() {
+            let what = failed.map_or_else(|| "the writer died".to_owned(), |f| f.to_string());
+            return Err(OpenError::Damaged { what });
+        }
+        drop(open_sled(&self.dir.store(), self.options)?);
+        sync_files(&self.dir.store())?;
+        clean::write(&self.dir)
+    }
+}
+
+impl Drop for SledEngine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the store did not close cleanly; the next start checks it");
+        }
+    }
+}
+
+impl Engine for SledEngine {
+    fn read(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.shared.visible.read().get(key)
+    }
+
+    fn scan(&self, range: &KeyRange, limit: usize) -> Result<Page, StoreError> {
+        // Held for the whole page, so that the group in flight cannot turn visible half-way.
+        let visible = self.shared.visible.read();
+        let (records, more) = visible.range(range, limit)?;
+        Ok(Page { records, at: visible.revision, more })
+    }
+
+    fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+        let too_large = commit.writes.len() > MAX_COMMIT_WRITES
+            || commit.preconditions.len() > MAX_COMMIT_PRECONDITIONS
+            || commit.events.len() > MAX_COMMIT_WRITES
+            || commit.size() > MAX_COMMIT_BYTES;
+        if too_large {
+            return Err(CommitError::TooLarge);
+        }
+        let (reply, answer) = sync_channel(1);
+        let stopped = || {
+            let closed = StoreError::Failed { reason: "its writer has stopped".to_owned() };
+            CommitError::Store(self.failure().unwrap_or(closed))
+        };
+        self.queue.lock().send(Request::Commit(commit, reply)).map_err(|_| stopped())?;
+        answer.recv().map_err(|_| stopped())?
+    }
+
+    fn revision(&self) -> Revision {
+        self.shared.visible.read().revision
+    }
+
+    fn events_after(
+        &self,
+        after: Revision,
+        limit: usize,
+    ) -> Result<Result<EventPage, EventsGone>, StoreError> {
+        let visible = self.shared.visible.read();
+        if after < visible.log_floor {
+            return Ok(Err(EventsGone { oldest: visible.log_floor }));
+        }
+        let damaged = |_| StoreError::Damaged { what: "an event" };
+        let mut events: Vec<Event> = Vec::new();
+        let (mut range, mut more) = (KeyRange::events(after), true);
+        // Whole commits only: read on until the commit that the limit cuts is complete.
+        while more {
+            let (records, further) = visible.range(&range, limit.max(1))?;
+            more = further;
+            for (key, stored) in records {
+                let (revision, index) = event_position(&key).map_err(damaged)?;
+                let full = events.len() >= limit;
+                if full && events.last().is_some_and(|last| last.revision != revision) {
+                    let through = events.last().map_or(after, |last| last.revision);
+                    return Ok(Ok(EventPage { events, through }));
+                }
+                let (_, bytes) = decode_event(&stored.value).map_err(damaged)?;
+                events.push(Event { revision, index, bytes: bytes.to_vec() });
+                range = range.after(&key);
+            }
+        }
+        Ok(Ok(EventPage { events, through: visible.revision.max(after) }))
+    }
+
+    fn revisions(&self) -> watch::Receiver<Revision> {
+        self.shared.revisions.subscribe()
+    }
+}
+
+/// Opens sled on a thread of its own and catches its panics: it meets damaged bytes with either.
+fn open_sled(path: &Path, options: SledOptions) -> Result<sled::Db, OpenError> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(options.cache_bytes)
+        // Its thread also frees memory; durability does not rest on it.
+        .flush_every_ms(Some(500));
+    let open = move || {
+        // A file that was just closed may keep its lock for a moment, in a thread of sled's own.
+        for _ in 0..100 {
+            match config.open() {
+                Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                other => return other,
+            }
+        }
+        config.open()
+    };
+    let damaged = |what: String| {
+        let shown = path.display();
+        OpenError::Damaged { what: format!("sled cannot open {shown}: {what}") }
+    };
+    let thread = thread::Builder::new().name("store-open".to_owned());
+    let opened = thread
+        .spawn(move || catch_unwind(AssertUnwindSafe(open)))
+        .map_err(|error| OpenError::io("open", path, error))?
+        .join();
+    match opened {
+        Ok(Ok(Ok(db))) => Ok(db),
+        Ok(Ok(Err(error))) => Err(damaged(error.to_string())),
+        Ok(Err(_)) | Err(_) => Err(damaged("it panicked".to_owned())),
+    }
+}
+
+/// Syncs every file below sled's directory, the directory, and the one above it.
+fn sync_files(store: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::io("sync", store, error);
+    for entry in std::fs::read_dir(store).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        std::fs::File::open(entry.path()).and_then(|file| file.sync_all()).map_err(failed)?;
+    }
+    sync_dir(store)?;
+    store.parent().map_or(Ok(()), sync_dir)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Records in sled's one tree: the revision of the last change in front of each value, and values
+//! of more than 4 KiB in chunks.
+//!
+//! sled moves a *leaf* that outgrows 128 KiB into a blob file of its own, which it never syncs. No
+//! value above 4 KiB ever reaches it, so no leaf gets there.
+
+use domain::{Decoder, Encoder, Revision};
+
+use crate::engine::{StoreError, Stored};
+use crate::key::{CHUNK, Key, KeyRange};
+
+/// The largest value that sled gets to see.
+pub(super) const CHUNK_BYTES: usize = 4096;
+/// What stands before an inline value: revision, and zero for "not in chunks".
+const INLINE_HEADER: usize = 10;
+
+/// Where a value's chunks are: named by the commit and write that made them, so that a new value
+/// never overwrites the chunks of the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chunks {
+    count: u16,
+    revision: Revision,
+    write: u16,
+    bytes: u32,
+}
+
+/// The tree.
+#[derive(Clone)]
+pub(super) struct Raw(sled::Db);
+
+impl Raw {
+    pub(super) const fn new(db: sled::Db) -> Self {
+        Self(db)
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(None) };
+        self.assemble(&bytes).map(Some)
+    }
+
+    /// The revision of a record's last change, without its chunks.
+    pub(super) fn changed_at(&self, key: &Key) -> Result<Option<Revision>, StoreError> {
+        let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(None) };
+        Decoder::new(&bytes).u64().map(|number| Some(Revision::new(number))).map_err(|_| DAMAGED)
+    }
+
+    pub(super) fn range(
+        &self,
+        range: &KeyRange,
+    ) -> impl Iterator<Item = Result<(Key, Stored), StoreError>> + '_ {
+        let entries = self.0.range(range.start.as_bytes()..range.end.as_bytes());
+        entries.map(|entry| {
+            let (key, bytes) = entry.map_err(failed)?;
+            Ok((Key::from_bytes(key.to_vec()), self.assemble(&bytes)?))
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn count_keys(&self, range: &KeyRange) -> usize {
+        self.0.range(range.start.as_bytes()..range.end.as_bytes()).count()
+    }
+
+    /// Adds a put to a batch; `origin` names the new value's chunks.
+    pub(super) fn stage_put(
+        &self,
+        batch: &mut sled::Batch,
+        key: &Key,
+        stored: &Stored,
+        origin: (Revision, u16),
+    ) -> Result<(), StoreError> {
+        self.stage_remove(batch, key)?;
+        let mut out = Encoder::with_capacity(INLINE_HEADER + stored.value.len().min(CHUNK_BYTES));
+        out.u64(stored.changed_at.get());
+        if stored.value.len() + INLINE_HEADER <= CHUNK_BYTES {
+            out.u16(0).raw(&stored.value);
+        } else {
+            let parts = stored.value.chunks(CHUNK_BYTES);
+            let chunks = Chunks {
+                count: u16::try_from(parts.len()).map_err(|_| DAMAGED)?,
+                revision: origin.0,
+                write: origin.1,
+                bytes: u32::try_from(stored.value.len()).map_err(|_| DAMAGED)?,
+            };
+            out.u16(chunks.count).u64(chunks.revision.get()).u16(chunks.write).u32(chunks.bytes);
+            for (number, part) in (0..chunks.count).zip(parts) {
+                batch.insert(chunk_key(&chunks, number), part);
+            }
+        }
+        batch.insert(key.as_bytes(), out.finish());
+        Ok(())
+    }
+
+    /// Adds a removal, of the value's chunks too, to a batch.
+    pub(super) fn stage_remove(
+        &self,
+        batch: &mut sled::Batch,
+        key: &Key,
+    ) -> Result<(), StoreError> {
+        let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(()) };
+        if let Layout::Chunked(_, chunks) = layout(&bytes)? {
+            for number in 0..chunks.count {
+                batch.remove(chunk_key(&chunks, number));
+            }
+        }
+        batch.remove(key.as_bytes());
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.0.apply_batch(batch).map_err(failed)
+    }
+
+    /// Hands sled's buffers to the system. Not durable by itself: it ends in `sync_file_range`.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.0.flush().map(|_| ()).map_err(failed)
+    }
+
+    fn assemble(&self, bytes: &[u8]) -> Result<Stored, StoreError> {
+        match layout(bytes)? {
+            Layout::Inline(changed_at, value) => Ok(Stored { value: value.to_vec(), changed_at }),
+            Layout::Chunked(changed_at, chunks) => {
+                let length = usize::try_from(chunks.bytes).map_err(|_| DAMAGED)?;
+                let mut value = Vec::with_capacity(length);
+                for number in 0..chunks.count {
+                    let key = chunk_key(&chunks, number);
+                    let part = self.0.get(key).map_err(failed)?.ok_or(DAMAGED)?;
+                    value.extend_from_slice(&part);
+                }
+                if value.len() != length {
+                    return Err(DAMAGED);
+                }
+                Ok(Stored { value, changed_at })
+            }
+        }
+    }
+}
+
+enum Layout<'a> {
+    Chunked(Revision, Chunks),
+    Inline(Revision, &'a [u8]),
+}
+
+const DAMAGED: StoreError = StoreError::Damaged { what: "a record's layout" };
+
+fn layout(bytes: &[u8]) -> Result<Layout<'_>, StoreError> {
+    let read = || {
+        let mut input = Decoder::new(bytes);
+        let changed_at = Revision::new(input.u64()?);
+        let count = input.u16()?;
+        if count == 0 {
+            let value = input.raw(input.remaining())?;
+            return Ok(Layout::Inline(changed_at, value));
+        }
+        let revision = Revision::new(input.u64()?);
+        let chunks = Chunks { count, revision, write: input.u16()?, bytes: input.u32()? };
+        input.finish()?;
+        Ok(Layout::Chunked(changed_at, chunks))
+    };
+    read().map_err(|_: domain::Malformed| DAMAGED)
+}
+
+fn chunk_key(chunks: &Chunks, number: u16) -> Vec<u8> {
+    let mut out = Encoder::with_capacity(13);
+    out.u8(CHUNK).u64(chunks.revision.get()).u16(chunks.write).u16(number).finish()
+}
+
+pub(super) fn failed(error: sled::Error) -> StoreError {
+    StoreError::Failed { reason: format!("sled: {error}") }
+}

@@ -1,0 +1,89 @@
+//! The copy that stands ready while sled recovers.
+//!
+//! Opening rewrites sled's files, and trusts them. So after an unclean stop they are copied first
+//! (a reflink where the file system has them), and the copy goes only when the opened store has
+//! been checked. A start that is itself cut off finds the copy and begins again from it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::OpenError;
+use super::data_dir::{DataDir, remove_dir_if_there, rename, sync_dir};
+
+/// Undoes a start that was cut off, and removes what sled must not find.
+pub(super) fn settle(dir: &DataDir) -> Result<(), OpenError> {
+    remove_dir_if_there(&dir.store_partial())?;
+    if dir.store_copy().exists() {
+        put_back(dir)?;
+    }
+    remove_unfinished_snapshots(&dir.store())
+}
+
+/// Copies the data files aside. A disk that has no room for a copy must not keep the daemon down,
+/// so then there is none, which is said.
+pub(super) fn copy_aside(dir: &DataDir) -> Result<(), OpenError> {
+    match copy_dir(&dir.store(), &dir.store_partial()) {
+        Ok(()) => {
+            sync_dir(&dir.store_partial())?;
+            rename(&dir.store_partial(), &dir.store_copy())?;
+            dir.sync()
+        }
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            tracing::warn!(
+                "the disk has no room for a copy of the data files: opening without one"
+            );
+            remove_dir_if_there(&dir.store_partial())
+        }
+        Err(error) => Err(OpenError::io("copy", &dir.store(), error)),
+    }
+}
+
+/// The opened store was checked: the copy may go.
+pub(super) fn discard_copy(dir: &DataDir) -> Result<(), OpenError> {
+    if !dir.store_copy().exists() {
+        return Ok(());
+    }
+    // A half-deleted copy must not pass for a whole one at the next start.
+    rename(&dir.store_copy(), &dir.store_partial())?;
+    dir.sync()?;
+    remove_dir_if_there(&dir.store_partial())
+}
+
+/// The opened store is not what it should be: the files go back to what they were.
+pub(super) fn put_back(dir: &DataDir) -> Result<(), OpenError> {
+    if !dir.store_copy().exists() {
+        return Ok(());
+    }
+    remove_dir_if_there(&dir.store())?;
+    rename(&dir.store_copy(), &dir.store())?;
+    dir.sync()
+}
+
+/// A kill while sled writes a snapshot leaves a `snap.*.generating` file, and sled then refuses
+/// the store for ever.
+fn remove_unfinished_snapshots(store: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::io("tidy", store, error);
+    for entry in fs::read_dir(store).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(&path).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+    }
+    Ok(())
+}

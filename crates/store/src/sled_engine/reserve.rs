@@ -1,0 +1,72 @@
+//! Room on the disk, taken before sled needs it: sled must never meet a full disk, because
+//! afterwards even its reads fail.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::io::Errno;
+
+use super::OpenError;
+use super::data_dir::{DataDir, remove_file_if_there};
+
+/// What a group can make sled write at worst. A group touches at most 256 records or 1 MiB; sled
+/// rewrites a leaf (at most 128 KiB, and far less with values of at most 4 KiB) every ten links,
+/// and moves pages of a segment that it cleans. Twice the sum stays below this.
+pub(super) const GROUP_RESERVE: u64 = 8 << 20;
+/// What opening a store may write: a snapshot of its page table, and the zeroed tail of its log.
+const BALLAST_BYTES: u64 = 4 << 20;
+
+/// Keeps room behind the end of sled's file.
+pub(super) struct Reserve {
+    file: File,
+}
+
+impl Reserve {
+    pub(super) const fn new(file: File) -> Self {
+        Self { file }
+    }
+
+    /// Whether the next group fits, whatever it makes sled write.
+    ///
+    /// # Errors
+    /// The error of the system, for anything but a full disk.
+    pub(super) fn ensure(&self) -> std::io::Result<bool> {
+        let end = self.file.metadata()?.len();
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, GROUP_RESERVE) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Ok(false),
+            // A file system without fallocate can at least say what is free.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                let stat = fstatvfs(&self.file)?;
+                Ok(stat.f_bavail.saturating_mul(stat.f_frsize) >= GROUP_RESERVE)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Gives the ballast's room to the start that follows.
+pub(super) fn release_ballast(dir: &DataDir) -> Result<(), OpenError> {
+    remove_file_if_there(&dir.ballast())
+}
+
+/// Takes the room again. On a full disk there is none to take: then the next start may need the
+/// operator's help, which is said.
+pub(super) fn take_ballast(dir: &DataDir) {
+    if let Err(error) = allocate(&dir.ballast()) {
+        tracing::warn!(%error, "no room for the ballast file: a start on a full disk may fail");
+        // An empty ballast would only pretend; whether this succeeds does not matter.
+        let _ = remove_file_if_there(&dir.ballast());
+    }
+}
+
+fn allocate(path: &Path) -> std::io::Result<()> {
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

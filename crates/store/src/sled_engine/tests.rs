@@ -1,0 +1,572 @@
+//! The engine on a real disk. A crash image is a copy of the data directory while the engine runs:
+//! what a killed process leaves behind.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::{OrgName, ProjectName, ProjectPath, SecretName, SecretPath, Uid};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::engine::Precondition;
+use crate::record::{Change, ChangeKind, ChangedObject};
+
+const STORE: [u8; 16] = *b"0123456789abcdef";
+const UID: Uid = Uid::from_bytes([7; 16]);
+
+fn fresh() -> TempDir {
+    let home = tempfile::tempdir().unwrap();
+    SledEngine::create(&DataDir::create(home.path()).unwrap(), STORE).unwrap();
+    home
+}
+
+fn open(home: &Path) -> Result<SledEngine, OpenError> {
+    SledEngine::open(DataDir::lock(home)?, STORE, SledOptions::default())
+}
+
+fn open_keeping(home: &Path, keep_events: u64) -> SledEngine {
+    let options = SledOptions { keep_events, ..SledOptions::default() };
+    SledEngine::open(DataDir::lock(home).unwrap(), STORE, options).unwrap()
+}
+
+fn crash_image(home: &Path) -> TempDir {
+    let image = tempfile::tempdir().unwrap();
+    copy_tree(home, image.path());
+    image
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.is_file()).collect();
+    files.sort();
+    files.iter().map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect()
+}
+
+fn secret(name: &str) -> SecretPath {
+    let project =
+        ProjectPath { org: OrgName::default_org(), project: ProjectName::parse("ml").unwrap() };
+    SecretPath { project, name: SecretName::parse(name).unwrap() }
+}
+
+fn key(name: &str) -> Key {
+    Key::head(&secret(name))
+}
+
+fn event(kind: ChangeKind, name: &str) -> Vec<u8> {
+    Change { kind, object: ChangedObject::Secret(secret(name)), uid: UID }.encode()
+}
+
+/// A write as the vault makes them: a record and the event that tells of it.
+fn put(name: &str, value: &[u8]) -> Commit {
+    let mut commit = Commit::default();
+    commit.put(key(name), value.to_vec()).tell(event(ChangeKind::Modified, name));
+    commit
+}
+
+fn remove(name: &str) -> Commit {
+    let mut commit = Commit::default();
+    commit.remove(key(name)).tell(event(ChangeKind::Deleted, name));
+    commit
+}
+
+fn value(engine: &SledEngine, name: &str) -> Option<Vec<u8>> {
+    engine.read(&key(name)).unwrap().map(|stored| stored.value)
+}
+
+#[test]
+fn a_commit_is_read_back_with_its_revision_after_a_clean_stop_and_after_a_kill() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    assert_eq!(engine.commit(put("a", b"1")).unwrap(), Revision::new(1));
+    assert_eq!(engine.commit(put("b", b"2")).unwrap(), Revision::new(2));
+    let image = crash_image(home.path());
+    engine.close().unwrap();
+    drop(engine);
+    for home in [home.path(), image.path()] {
+        let engine = open(home).unwrap();
+        let stored = engine.read(&key("b")).unwrap().unwrap();
+        assert_eq!((stored.value.as_slice(), stored.changed_at.get()), (&b"2"[..], 2));
+        assert_eq!(engine.revision(), Revision::new(2));
+    }
+}
+
+#[test]
+fn a_commit_whose_precondition_fails_changes_nothing() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let first = engine.commit(put("a", b"1")).unwrap();
+    let mut absent = put("b", b"x");
+    absent.require(Precondition::Absent(key("b"))).require(Precondition::Absent(key("a")));
+    assert!(matches!(engine.commit(absent), Err(CommitError::Conflict { index: 1 })));
+    let mut stale = put("a", b"x");
+    stale.require(Precondition::ChangedAt(key("a"), Revision::new(9)));
+    assert!(matches!(engine.commit(stale), Err(CommitError::Conflict { index: 0 })));
+    assert_eq!((value(&engine, "a"), value(&engine, "b")), (Some(b"1".to_vec()), None));
+    let mut current = put("a", b"2");
+    current.require(Precondition::ChangedAt(key("a"), first));
+    assert_eq!(engine.commit(current).unwrap(), Revision::new(2));
+}
+
+#[test]
+fn of_many_who_create_the_same_record_at_once_one_wins() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let won: usize = thread::scope(|scope| {
+        let contender = || {
+            let mut commit = put("a", b"1");
+            commit.require(Precondition::Absent(key("a")));
+            usize::from(engine.commit(commit).is_ok())
+        };
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(contender)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(won, 1);
+    assert_eq!(engine.revision(), Revision::new(1));
+}
+
+#[test]
+fn a_silent_commit_keeps_the_revision_that_clients_see_and_tells_nobody() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let first = engine.commit(put("a", b"1")).unwrap();
+    let mut rewrap = Commit::default();
+    rewrap.put(key("a"), b"2".to_vec()).put(key("new"), b"3".to_vec());
+    let second = engine.commit(rewrap).unwrap();
+    let changed_at = |name| engine.read(&key(name)).unwrap().unwrap().changed_at;
+    assert_eq!((changed_at("a"), changed_at("new")), (first, second));
+    let page = engine.events_after(Revision::ZERO, 10).unwrap().unwrap();
+    assert_eq!(page.events.len(), 1);
+    assert_eq!(page.through, second);
+}
+
+#[test]
+fn an_oversized_commit_is_refused_whole() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let large = put("a", &vec![0; MAX_COMMIT_BYTES]);
+    assert!(matches!(engine.commit(large), Err(CommitError::TooLarge)));
+    let mut many = Commit::default();
+    for number in 0..=MAX_COMMIT_WRITES {
+        many.put(key(&number.to_string()), Vec::new());
+    }
+    assert!(matches!(engine.commit(many), Err(CommitError::TooLarge)));
+    assert_eq!(engine.revision(), Revision::ZERO);
+}
+
+/// sled shows a batch as soon as it is applied. Readers must not, until it is durable.
+#[test]
+fn nothing_of_a_group_is_seen_before_it_is_durable() {
+    let home = fresh();
+    let (reached, at_applied) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let reached = Mutex::new(reached);
+    let commits = AtomicU64::new(0);
+    let hook: StepHook = Arc::new(move |step| {
+        if step == Step::Applied && commits.fetch_add(1, Ordering::SeqCst) == 1 {
+            reached.lock().send(()).unwrap();
+            may_go_on.lock().recv().unwrap();
+        }
+    });
+    let dir = DataDir::lock(home.path()).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, SledOptions::default(), hook).unwrap();
+    let mut first = put("a", b"old");
+    first.put(key("c"), b"stays until deleted".to_vec());
+    engine.commit(first).unwrap();
+    let mut revisions = engine.revisions();
+    revisions.mark_unchanged();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut commit = put("a", b"new");
+            commit.put(key("b"), b"new".to_vec()).remove(key("c"));
+            engine.commit(commit)
+        });
+        at_applied.recv().unwrap();
+        let names = |page: &Page| {
+            page.records
+                .iter()
+                .map(|(key, _)| key.secret_path().unwrap().name.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(value(&engine, "a"), Some(b"old".to_vec()));
+        assert_eq!(value(&engine, "b"), None);
+        let page = engine.scan(&KeyRange::all_heads(), 10).unwrap();
+        assert_eq!((names(&page), page.at), (vec!["a".into(), "c".into()], Revision::new(1)));
+        assert_eq!(page.records[0].1.value, b"old");
+        assert!(engine.events_after(Revision::new(1), 10).unwrap().unwrap().events.is_empty());
+        assert!(!revisions.has_changed().unwrap());
+        go_on.send(()).unwrap();
+        writer.join().unwrap().unwrap();
+        let page = engine.scan(&KeyRange::all_heads(), 10).unwrap();
+        assert_eq!((names(&page), page.at), (vec!["a".into(), "b".into()], Revision::new(2)));
+        assert_eq!(value(&engine, "a"), Some(b"new".to_vec()));
+        assert!(revisions.has_changed().unwrap());
+    });
+}
+
+/// sled spills a leaf of more than 128 KiB into a file that it never syncs.
+#[test]
+fn large_values_never_reach_a_blob_file() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let large: Vec<u8> = (0..1_000_000u32).map(|n| n as u8).collect();
+    for name in ["a", "b", "c"] {
+        engine.commit(put(name, &large)).unwrap();
+        engine.commit(put(name, &large[..500_000])).unwrap();
+    }
+    for number in 0..60 {
+        engine.commit(put(&format!("m{number}"), &large[..9_000 + number])).unwrap();
+    }
+    assert_eq!(value(&engine, "b").unwrap(), &large[..500_000]);
+    assert_eq!(value(&engine, "m59").unwrap(), &large[..9_059]);
+    let image = crash_image(home.path());
+    let blobs = |home: &Path| fs::read_dir(home.join("store/blobs")).unwrap().count();
+    assert_eq!((blobs(home.path()), blobs(image.path())), (0, 0));
+    let reopened = open(image.path()).unwrap();
+    assert_eq!(value(&reopened, "c").unwrap(), &large[..500_000]);
+    engine.commit(remove("a")).unwrap();
+    let left = engine.shared.visible.read().raw.clone().unwrap();
+    let chunks = KeyRange {
+        start: Key::from_bytes(vec![crate::key::CHUNK]),
+        end: Key::from_bytes(vec![crate::key::CHUNK + 1]),
+    };
+    // Two values of 500,000 bytes and sixty of nine kilobytes; the removed one left no chunk.
+    assert_eq!(left.count_keys(&chunks), 2 * 500_000usize.div_ceil(raw::CHUNK_BYTES) + 60 * 3);
+}
+
+#[test]
+fn a_directory_has_one_owner() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    assert!(matches!(open(home.path()), Err(OpenError::Locked { .. })));
+    drop(engine);
+    assert!(open(home.path()).is_ok());
+}
+
+#[test]
+fn another_stores_keyring_does_not_open_it() {
+    let home = fresh();
+    let other =
+        SledEngine::open(DataDir::lock(home.path()).unwrap(), [1; 16], SledOptions::default());
+    assert!(matches!(other, Err(OpenError::Damaged { .. })));
+    assert!(open(home.path()).is_ok());
+}
+
+#[test]
+fn a_store_is_made_once() {
+    let home = fresh();
+    let dir = DataDir::lock(home.path()).unwrap();
+    assert!(matches!(SledEngine::create(&dir, STORE), Err(OpenError::Damaged { .. })));
+}
+
+/// A kill during sled's start leaves an empty `snap.*.generating`, and sled then refuses for ever.
+#[test]
+fn an_unfinished_snapshot_is_removed() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    engine.commit(put("a", b"1")).unwrap();
+    let image = crash_image(home.path());
+    fs::write(image.path().join("store/snap.0000000000000001.generating"), b"").unwrap();
+    assert_eq!(value(&open(image.path()).unwrap(), "a"), Some(b"1".to_vec()));
+}
+
+/// Data files older than what `HEAD` saw acknowledged: sled opens them without a word.
+#[test]
+fn a_store_that_lost_acknowledged_revisions_is_refused_and_left_as_it_was() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    engine.commit(put("a", b"1")).unwrap();
+    let early = crash_image(home.path());
+    for number in 0..5 {
+        engine.commit(put("b", &[number])).unwrap();
+    }
+    let image = crash_image(home.path());
+    fs::remove_dir_all(image.path().join("store")).unwrap();
+    fs::create_dir(image.path().join("store")).unwrap();
+    copy_tree(&early.path().join("store"), &image.path().join("store"));
+    let before = contents(&image.path().join("store"));
+    let Err(OpenError::Damaged { what }) = open(image.path()) else { panic!("it opened") };
+    assert_eq!(
+        what,
+        "the data files end at resourceVersion 1, while HEAD says that 6 was acknowledged"
+    );
+    assert_eq!(contents(&image.path().join("store")), before);
+}
+
+#[test]
+fn a_gap_in_the_change_log_is_refused() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    for number in 0..5 {
+        engine.commit(put("b", &[number])).unwrap();
+    }
+    let raw = engine.shared.visible.read().raw.clone().unwrap();
+    let mut batch = sled::Batch::default();
+    raw.stage_remove(&mut batch, &Key::event(Revision::new(3), 0)).unwrap();
+    raw.apply(batch).unwrap();
+    raw.flush().unwrap();
+    let image = crash_image(home.path());
+    let Err(OpenError::Damaged { what }) = open(image.path()) else { panic!("it opened") };
+    assert!(what.contains("gap"), "{what}");
+}
+
+#[test]
+fn a_record_that_the_change_log_contradicts_is_refused() {
+    for lost in [true, false] {
+        let home = fresh();
+        let engine = open(home.path()).unwrap();
+        engine.commit(put("a", b"1")).unwrap();
+        engine.commit(put("b", b"1")).unwrap();
+        engine.commit(remove("b")).unwrap();
+        let raw = engine.shared.visible.read().raw.clone().unwrap();
+        let mut batch = sled::Batch::default();
+        if lost {
+            raw.stage_remove(&mut batch, &key("a")).unwrap();
+        } else {
+            let stored = Stored { value: vec![], changed_at: Revision::new(2) };
+            raw.stage_put(&mut batch, &key("b"), &stored, (Revision::new(2), 0)).unwrap();
+        }
+        raw.apply(batch).unwrap();
+        raw.flush().unwrap();
+        let image = crash_image(home.path());
+        let Err(OpenError::Damaged { what }) = open(image.path()) else { panic!("it opened") };
+        assert!(what.contains("not as the change log left it"), "{what}");
+    }
+}
+
+/// Damage at rest, after a clean stop: found by checksum before sled gets to rewrite anything.
+#[test]
+fn a_flipped_bit_after_a_clean_stop_is_refused_before_anything_is_touched() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    for number in 0..20 {
+        engine.commit(put(&number.to_string(), &[1; 3000])).unwrap();
+    }
+    drop(engine);
+    let data = home.path().join("store/db");
+    let intact = fs::read(&data).unwrap();
+    for position in (0..intact.len()).step_by(intact.len() / 7) {
+        let mut flipped = intact.clone();
+        flipped[position] ^= 0x10;
+        fs::write(&data, &flipped).unwrap();
+        let Err(OpenError::Damaged { what }) = open(home.path()) else { panic!("it opened") };
+        assert!(what.contains("checksum"), "{what}");
+        assert_eq!(fs::read(&data).unwrap(), flipped);
+    }
+    fs::write(&data, &intact).unwrap();
+    assert_eq!(value(&open(home.path()).unwrap(), "19"), Some(vec![1; 3000]));
+}
+
+/// Damage after a kill: whatever sled makes of it (an error, a panic, a smaller store), what opens
+/// holds everything, and what does not open is as it was.
+#[test]
+fn a_flipped_bit_after_a_kill_never_loses_anything_silently() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    for number in 0..40 {
+        engine.commit(put(&number.to_string(), &[number; 300])).unwrap();
+    }
+    let pristine = crash_image(home.path());
+    let length = fs::metadata(pristine.path().join("store/db")).unwrap().len() as usize;
+    let mut refused = 0;
+    for step in 0..24 {
+        let image = crash_image(pristine.path());
+        let data = image.path().join("store/db");
+        let mut bytes = fs::read(&data).unwrap();
+        // The log of this little store lies in its first segments.
+        bytes[(step * 1789 + 11) % length.min(1 << 16)] ^= 1 << (step % 8);
+        fs::write(&data, &bytes).unwrap();
+        let before = contents(&image.path().join("store"));
+        match open(image.path()) {
+            Ok(engine) => {
+                for number in 0..40 {
+                    assert_eq!(value(&engine, &number.to_string()), Some(vec![number; 300]));
+                }
+            }
+            Err(OpenError::Damaged { .. }) => {
+                refused += 1;
+                assert_eq!(contents(&image.path().join("store")), before);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(refused > 0, "no flip was noticed: the test reaches nothing");
+}
+
+/// A start that is killed while sled recovers leaves the copy; the next one begins from it.
+#[test]
+fn a_start_that_was_cut_off_begins_again_from_the_copy() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    engine.commit(put("a", b"1")).unwrap();
+    let image = crash_image(home.path());
+    fs::rename(image.path().join("store"), image.path().join("store.copy")).unwrap();
+    fs::create_dir(image.path().join("store")).unwrap();
+    fs::write(image.path().join("store/db"), b"half recovered").unwrap();
+    fs::create_dir(image.path().join("store.copy.partial")).unwrap();
+    assert_eq!(value(&open(image.path()).unwrap(), "a"), Some(b"1".to_vec()));
+    assert!(!image.path().join("store.copy").exists());
+    assert!(!image.path().join("store.copy.partial").exists());
+}
+
+#[test]
+fn a_half_made_store_is_made_again() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = DataDir::create(home.path()).unwrap();
+    fs::create_dir(home.path().join("store.new")).unwrap();
+    fs::write(home.path().join("store.new/db"), b"half").unwrap();
+    SledEngine::create(&dir, STORE).unwrap();
+    drop(dir);
+    assert!(open(home.path()).is_ok());
+}
+
+#[test]
+fn events_are_delivered_in_whole_commits_and_resumed_without_loss() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    for round in 0..5 {
+        let mut commit = put("a", &[round]);
+        commit.put(key("b"), vec![round]).tell(event(ChangeKind::Modified, "b"));
+        engine.commit(commit).unwrap();
+    }
+    let mut after = Revision::ZERO;
+    let mut seen = Vec::new();
+    while after < engine.revision() {
+        let page = engine.events_after(after, 3).unwrap().unwrap();
+        assert!(page.events.len() % 2 == 0 && !page.events.is_empty());
+        seen.extend(page.events.iter().map(|event| (event.revision.get(), event.index)));
+        after = page.through;
+    }
+    let expected: Vec<_> = (1..=5).flat_map(|revision| [(revision, 0), (revision, 1)]).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn only_the_newest_events_are_kept_and_an_older_cursor_is_told_so() {
+    let home = fresh();
+    let engine = open_keeping(home.path(), 10);
+    for number in 0..40 {
+        engine.commit(put("a", &[number])).unwrap();
+    }
+    let gone = engine.events_after(Revision::new(1), 100).unwrap().unwrap_err();
+    assert!(gone.oldest >= Revision::new(28), "{gone}");
+    let kept = engine.events_after(gone.oldest, 100).unwrap().unwrap();
+    assert_eq!(kept.events.len() as u64, 40 - gone.oldest.get());
+    let image = crash_image(home.path());
+    let again = open_keeping(image.path(), 10);
+    assert_eq!(again.events_after(Revision::new(1), 100).unwrap().unwrap_err(), gone);
+}
+
+#[test]
+fn a_scan_goes_on_where_its_last_page_ended() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    for number in 0..25 {
+        engine.commit(put(&format!("{number:02}"), b"x")).unwrap();
+    }
+    let (mut range, mut seen, mut more) = (KeyRange::all_heads(), Vec::new(), true);
+    while more {
+        let page = engine.scan(&range, 10).unwrap();
+        more = page.more;
+        range = range.after(&page.records.last().unwrap().0);
+        seen.extend(page.records.into_iter().map(|(key, _)| key));
+    }
+    assert_eq!(seen, (0..25).map(|number| key(&format!("{number:02}"))).collect::<Vec<_>>());
+}
+
+#[test]
+fn after_close_every_call_fails_and_says_so() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    engine.close().unwrap();
+    assert!(matches!(engine.read(&key("a")), Err(StoreError::Failed { .. })));
+    assert!(matches!(engine.commit(put("a", b"1")), Err(CommitError::Store(_))));
+    assert!(home.path().join("CLEAN").exists());
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Put(u8, Vec<u8>),
+    Remove(u8),
+    PutIfAbsent(u8, Vec<u8>),
+    Kill,
+    Restart,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let size = prop_oneof![4 => 0usize..50, 1 => 4000usize..4200, 1 => 8000usize..20_000];
+    let value = (any::<u8>(), size).prop_map(|(byte, size)| vec![byte; size]);
+    prop_oneof![
+        6 => (0u8..6, value.clone()).prop_map(|(name, value)| Act::Put(name, value)),
+        2 => (0u8..6).prop_map(Act::Remove),
+        2 => (0u8..6, value).prop_map(|(name, value)| Act::PutIfAbsent(name, value)),
+        1 => Just(Act::Kill),
+        1 => Just(Act::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// Any sequence of commits, kills and restarts leaves what a plain map holds.
+    #[test]
+    fn the_store_is_a_map(acts in proptest::collection::vec(act(), 1..40)) {
+        let mut home = fresh();
+        let mut engine = Some(open(home.path()).unwrap());
+        let mut model: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut revision = 0;
+        for act in acts {
+            let running = engine.as_ref().unwrap();
+            match act {
+                Act::Put(name, value) => {
+                    revision += 1;
+                    prop_assert_eq!(running.commit(put(&name.to_string(), &value)).unwrap().get(), revision);
+                    model.insert(name.to_string(), value);
+                }
+                Act::Remove(name) => {
+                    revision += 1;
+                    running.commit(remove(&name.to_string())).unwrap();
+                    model.remove(&name.to_string());
+                }
+                Act::PutIfAbsent(name, value) => {
+                    let name = name.to_string();
+                    let mut commit = put(&name, &value);
+                    commit.require(Precondition::Absent(key(&name)));
+                    prop_assert_eq!(running.commit(commit).is_ok(), !model.contains_key(&name));
+                    revision += u64::from(!model.contains_key(&name));
+                    model.entry(name).or_insert(value);
+                }
+                Act::Kill => {
+                    let image = crash_image(home.path());
+                    engine = None;
+                    home = image;
+                    engine.replace(open(home.path()).unwrap());
+                }
+                Act::Restart => {
+                    engine = None;
+                    engine.replace(open(home.path()).unwrap());
+                }
+            }
+        }
+        let engine = engine.unwrap();
+        let page = engine.scan(&KeyRange::all_heads(), 100).unwrap();
+        let held: BTreeMap<_, _> = page.records.into_iter().map(|(key, stored)| (key.secret_path().unwrap().name.to_string(), stored.value)).collect();
+        prop_assert_eq!(held, model);
+        prop_assert_eq!(engine.revision().get(), revision);
+    }
+}
