@@ -188,6 +188,9 @@ pub trait Engine: Send + Sync {
     /// Says why nothing was applied; see [`CommitError`].
     fn commit(&self, commit: Commit) -> Result<Revision, CommitError>;
 
+    /// Why writes are refused, if they are until the store is opened again.
+    fn failure(&self) -> Option<StoreError>;
+
     /// The last durable revision.
     fn revision(&self) -> Revision;
 

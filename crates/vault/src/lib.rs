@@ -1,1 +1,152 @@
-//! x
+//! The use cases of Tresor: the one place where keys and records meet.
+//!
+//! Every public act takes a [`authz::Permit`], which names the actor, the action and the resource,
+//! so that nothing here can be called on anything that was not decided on. The exceptions:
+//! [`Vault::authenticate`], which makes the actor; [`Vault::create_operator_token`], for whoever
+//! already holds the root key and the data directory; the worker's reports, which carry nothing
+//! out; and health.
+//!
+//! Calls block on the disk and belong on a thread that may.
+
+mod error;
+mod feed;
+mod projections;
+mod projects;
+mod sealing;
+mod secrets;
+mod tokens;
+mod views;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use authz::Basis;
+use crypto::Keyring;
+use domain::{Clock, Incarnation, ResourceVersion, Revision, Uid};
+use parking_lot::{Mutex, RwLock};
+use store::{Commit, Engine, Key, Precondition};
+
+pub use error::VaultError;
+pub use feed::{FeedChange, FeedPage, FeedSnapshot, ProjectFeed, SecretFeed};
+pub use projects::ProjectChange;
+pub use secrets::{NewSecret, Revealed, SecretChange};
+pub use tokens::{MintedToken, NewToken};
+pub use views::{ListPage, ProjectView, SecretView, TokenView};
+
+/// How many versions of a secret are kept.
+pub const KEEP_VERSIONS: usize = 10;
+
+/// How often an act is tried against others that change the same records, before it gives up.
+const ATTEMPTS: usize = 16;
+
+/// A store and the keys to it.
+pub struct Vault {
+    engine: Arc<dyn Engine>,
+    keyring: Keyring,
+    /// When the store last recorded the keyring's generation: every commit that carries something
+    /// sealed requires that it still is that one.
+    keyring_recorded_at: Revision,
+    incarnation: Incarnation,
+    clock: Arc<dyn Clock>,
+    tokens: tokens::Table,
+    /// Making and revoking tokens is rare, and counts administrators: one at a time.
+    token_writes: Mutex<()>,
+    reserving: Mutex<sealing::NextBlock>,
+    projections: projections::Table,
+}
+
+impl Vault {
+    /// Opens the vault: records the keyring in a new store, and refuses a store that was written
+    /// with a later one.
+    ///
+    /// # Errors
+    /// When keyring and store do not go together, or a token does not open.
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        incarnation: Incarnation,
+        keyring: Keyring,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, VaultError> {
+        let generation = keyring.generation().to_be_bytes().to_vec();
+        let keyring_recorded_at = match engine.read(&Key::keyring())? {
+            Some(stored) if stored.value == generation => stored.changed_at,
+            Some(_) => return Err(VaultError::KeyringGeneration),
+            None => {
+                let mut commit = Commit::default();
+                commit.require(Precondition::Absent(Key::keyring()));
+                commit.put(Key::keyring(), generation);
+                engine.commit(commit)?
+            }
+        };
+        let vault = Self {
+            engine,
+            keyring,
+            keyring_recorded_at,
+            incarnation,
+            clock,
+            tokens: RwLock::new(HashMap::new()),
+            token_writes: Mutex::new(()),
+            reserving: Mutex::new(sealing::NextBlock::default()),
+            projections: projections::Table::default(),
+        };
+        vault.load_tokens()?;
+        Ok(vault)
+    }
+
+    /// The store's last resource version.
+    pub fn resource_version(&self) -> ResourceVersion {
+        self.wire(self.engine.revision())
+    }
+
+    /// The store's identity, in hexadecimal.
+    pub fn store_id(&self) -> String {
+        self.keyring.store_id().to_string()
+    }
+
+    /// The clock that the vault goes by.
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Why the store takes no writes, if it does not.
+    pub fn failure(&self) -> Option<store::StoreError> {
+        self.engine.failure()
+    }
+
+    fn wire(&self, revision: Revision) -> ResourceVersion {
+        ResourceVersion::new(self.incarnation, revision)
+    }
+
+    fn make_uid(&self) -> Result<Uid, VaultError> {
+        let mut random = [0; 10];
+        getrandom::fill(&mut random).map_err(|_| VaultError::NoRandomness)?;
+        Ok(Uid::from_parts(self.clock.now(), random))
+    }
+
+    /// Commits what an actor asked for: with the actor's rights and the keyring as they were when
+    /// it was decided and sealed.
+    fn commit(&self, mut commit: Commit, basis: Option<Basis>) -> Result<Revision, VaultError> {
+        let own = commit.preconditions.len();
+        commit.require(Precondition::ChangedAt(Key::keyring(), self.keyring_recorded_at));
+        if let Some(basis) = basis {
+            commit.require(Precondition::ChangedAt(Key::token(basis.token), basis.changed_at));
+        }
+        self.engine.commit(commit).map_err(|error| match error {
+            store::CommitError::Conflict { index } if index == own => VaultError::KeyringGeneration,
+            store::CommitError::Conflict { index } if index > own => VaultError::RightsChanged,
+            other => other.into(),
+        })
+    }
+}
+
+/// Tries an act again while others change the records that it rests on. Each attempt reads anew,
+/// so an act that insists on a resource version finds it stale and says so.
+fn persist<T>(mut attempt: impl FnMut() -> Result<T, VaultError>) -> Result<T, VaultError> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(VaultError::Busy) => {}
+            done => return done,
+        }
+    }
+    attempt()
+}

@@ -18,6 +18,8 @@ pub struct ProjectRecord {
     pub created_by: String,
     /// Where its secrets appear in Kubernetes.
     pub rules: Vec<ProjectionRule>,
+    /// Whether its removal has begun: it takes no new secrets.
+    pub deleting: bool,
 }
 
 impl ProjectRecord {
@@ -25,7 +27,7 @@ impl ProjectRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         out.u8(FORMAT).uid(self.uid).timestamp(self.created_at).text(&self.created_by);
-        out.u32(self.rules.len() as u32);
+        out.u8(u8::from(self.deleting)).u32(self.rules.len() as u32);
         for rule in &self.rules {
             out.u8(rule.mode.code()).text(rule.namespace.as_str());
             out.text(rule.name_pattern.as_str());
@@ -43,12 +45,17 @@ impl ProjectRecord {
         let uid = input.uid()?;
         let created_at = input.timestamp()?;
         let created_by = input.text()?.to_owned();
+        let deleting = match input.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Malformed),
+        };
         let mut rules = Vec::new();
         for _ in 0..input.u32()? {
             rules.push(take_rule(&mut input)?);
         }
         input.finish()?;
-        Ok(Self { uid, created_at, created_by, rules })
+        Ok(Self { uid, created_at, created_by, rules, deleting })
     }
 }
 

@@ -50,6 +50,7 @@ fn project_record() -> ProjectRecord {
             namespace: Namespace::parse("ns").unwrap(),
             name_pattern: NamePattern::default(),
         }],
+        deleting: false,
     }
 }
 
@@ -82,7 +83,7 @@ fn golden_records() {
     );
     assert_eq!(
         shown(&project_record().encode()),
-        r"\x010123456789abcdef0000000\x01000\x02me000\x01\x01000\x02ns000\x06{name}"
+        r"\x010123456789abcdef0000000\x01000\x02me0000\x01\x01000\x02ns000\x06{name}"
     );
     assert_eq!(
         shown(&token().encode()),

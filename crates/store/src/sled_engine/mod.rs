@@ -320,11 +320,6 @@ impl SledEngine {
         self.incarnation
     }
 
-    /// Why writes are refused, when they are until the store is opened again.
-    pub fn failure(&self) -> Option<StoreError> {
-        self.shared.failure()
-    }
-
     /// Stops in order: finishes what is queued, opens sled once more so that the next start finds
     /// a short log, and marks the files as clean. Afterwards every call fails.
     ///
@@ -383,6 +378,10 @@ impl Engine for SledEngine {
         };
         self.queue.lock().send(Request::Commit(commit, reply)).map_err(|_| stopped())?;
         answer.recv().map_err(|_| stopped())?
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.shared.failure()
     }
 
     fn revision(&self) -> Revision {

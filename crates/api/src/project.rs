@@ -1,0 +1,179 @@
+//! Projects and projections on the wire.
+
+use domain::{
+    Invalid, NamePattern, Namespace, ProjectName, ProjectionMode, ProjectionRule, ResourceVersion,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::ListMetadata;
+
+/// A projection rule.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RuleBody {
+    /// `each`: one Kubernetes Secret per secret.
+    pub mode: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The Kubernetes Secret's name; `{name}` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_pattern: Option<String>,
+}
+
+impl RuleBody {
+    fn check(&self) -> Result<ProjectionRule, Invalid> {
+        let pattern = self.name_pattern.as_deref();
+        Ok(ProjectionRule {
+            mode: ProjectionMode::parse(&self.mode)?,
+            namespace: Namespace::parse(&self.namespace)?,
+            name_pattern: pattern.map_or(Ok(NamePattern::default()), NamePattern::parse)?,
+        })
+    }
+}
+
+impl From<&ProjectionRule> for RuleBody {
+    fn from(rule: &ProjectionRule) -> Self {
+        Self {
+            mode: rule.mode.as_str().to_owned(),
+            namespace: rule.namespace.as_str().to_owned(),
+            name_pattern: Some(rule.name_pattern.as_str().to_owned()),
+        }
+    }
+}
+
+/// What a project is to be.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProjectSpec {
+    /// Where its secrets appear in Kubernetes.
+    #[serde(default)]
+    pub projection_rules: Vec<RuleBody>,
+}
+
+impl ProjectSpec {
+    /// Checks the rules.
+    ///
+    /// # Errors
+    /// Names the rule and field at fault.
+    pub fn rules(&self) -> Result<Vec<ProjectionRule>, Invalid> {
+        let check = |(index, rule): (usize, &RuleBody)| {
+            rule.check().map_err(|wrong| wrong.within(&format!("spec.projectionRules[{index}]")))
+        };
+        self.projection_rules.iter().enumerate().map(check).collect()
+    }
+}
+
+/// The metadata of a project that is written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProjectWriteMetadata {
+    /// Its name; needed when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The resource version that the writer has seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+}
+
+/// A project that is written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectWrite {
+    /// Its name and version.
+    #[serde(default)]
+    pub metadata: ProjectWriteMetadata,
+    /// What it is to be.
+    #[serde(default)]
+    pub spec: ProjectSpec,
+}
+
+impl ProjectWrite {
+    /// The name of a project to be made.
+    ///
+    /// # Errors
+    /// When it is missing or not a project's name.
+    pub fn name(&self) -> Result<ProjectName, Invalid> {
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        ProjectName::parse(name).map_err(|wrong| Invalid::new("metadata.name", wrong.fix))
+    }
+
+    /// The resource version that the writer insists on.
+    ///
+    /// # Errors
+    /// When it is none of ours.
+    pub fn expected(&self) -> Result<Option<ResourceVersion>, Invalid> {
+        self.metadata.resource_version.as_deref().map(ResourceVersion::parse).transpose()
+    }
+}
+
+/// A project's metadata.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectMetadata {
+    /// Its name.
+    pub name: String,
+    /// Its organization.
+    pub organization: String,
+    /// Its identity.
+    pub uid: String,
+    /// Its last change.
+    pub resource_version: String,
+    /// When it was made, RFC 3339.
+    pub creation_timestamp: String,
+    /// Who made it.
+    pub created_by: String,
+}
+
+/// A project.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProjectBody {
+    /// Its metadata.
+    pub metadata: ProjectMetadata,
+    /// What it is to be.
+    pub spec: ProjectSpec,
+}
+
+/// Projects.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProjectList {
+    /// The list's metadata.
+    pub metadata: ListMetadata,
+    /// The projects, by name.
+    pub items: Vec<ProjectBody>,
+}
+
+/// One projection and how it stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectionBody {
+    /// The secret's name.
+    pub secret: String,
+    /// The secret's identity.
+    pub uid: String,
+    /// The cluster.
+    pub cluster: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The Kubernetes Secret's name.
+    pub name: String,
+    /// How it stands: `Synced`, or why not.
+    pub state: String,
+    /// The version that was applied last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The resource version that was applied last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    /// Since when the state holds, RFC 3339.
+    pub since: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A project's projections.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProjectionList {
+    /// The projections, by secret and place.
+    pub items: Vec<ProjectionBody>,
+}

@@ -1,0 +1,73 @@
+//! What can go wrong in a use case, before it is told to anyone.
+
+use domain::{Invalid, ResourceVersion};
+use store::{CommitError, StoreError};
+
+/// Why a use case failed. Nothing was changed. None of the variants carries a value.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// There is one of that name already.
+    #[error("it exists already")]
+    AlreadyExists,
+    /// Others kept changing the same record.
+    #[error("the record was changed by others again and again; try once more")]
+    Busy,
+    /// A record does not open: it was damaged, or moved from where it was sealed.
+    #[error("a sealed record does not open")]
+    Damaged,
+    /// The input breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The encryption keys cannot be used any more.
+    #[error("the encryption key is used up: rotate the keys")]
+    KeysExhausted,
+    /// The store was written with another generation of the keyring file.
+    #[error(
+        "the keyring file is not the one that the store was last written with; restore the newer keyring file"
+    )]
+    KeyringGeneration,
+    /// The last administrator's token would go.
+    #[error("it is the last administrator's token")]
+    LastAdministrator,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
+    /// There is none of that name.
+    #[error("it does not exist")]
+    NotFound,
+    /// The project still has secrets.
+    #[error("the project still has secrets")]
+    ProjectNotEmpty,
+    /// The actor's rights changed between decision and commit: decide again.
+    #[error("the rights that this was decided on have changed")]
+    RightsChanged,
+    /// The record changed since the resource version that the caller had seen.
+    #[error("the record has changed; it is now at resourceVersion {current}")]
+    Stale {
+        /// Its resource version now.
+        current: ResourceVersion,
+    },
+    /// The disk has no room.
+    #[error("the disk is full")]
+    StorageFull,
+    /// The payload does not fit.
+    #[error("the request is larger than the store takes in one act")]
+    TooLarge,
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Unavailable(#[from] StoreError),
+    /// That version is not kept, or was deleted.
+    #[error("there is no such version to read")]
+    VersionNotFound,
+}
+
+impl From<CommitError> for VaultError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict { .. } => Self::Busy,
+            CommitError::StorageFull => Self::StorageFull,
+            CommitError::Store(error) => Self::Unavailable(error),
+            CommitError::TooLarge => Self::TooLarge,
+        }
+    }
+}

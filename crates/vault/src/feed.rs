@@ -1,0 +1,218 @@
+//! What the sync worker lives on: everything at one revision, then every change.
+
+use authz::{List, Permit, WholeStore};
+use domain::{ProjectPath, ProjectionRule, ResourceVersion, Revision, SecretPath, Tombstone, Uid};
+use store::{
+    Change, ChangeKind, ChangedObject, Commit, Head, Key, KeyRange, Precondition, Stored,
+    decode_tombstone,
+};
+use tokio::sync::watch;
+
+use crate::{Vault, VaultError};
+
+const PAGE: usize = 1000;
+
+/// A project and its rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectFeed {
+    /// The project.
+    pub path: ProjectPath,
+    /// Where its secrets appear.
+    pub rules: Vec<ProjectionRule>,
+}
+
+/// A secret, without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFeed {
+    /// Its name.
+    pub path: SecretPath,
+    /// Its identity.
+    pub uid: Uid,
+    /// Its current version; none when no version is live.
+    pub version: Option<u64>,
+    /// Its last change.
+    pub resource_version: ResourceVersion,
+}
+
+/// Everything, as of one revision or a little later: what changed since is delivered again.
+#[derive(Clone, Debug)]
+pub struct FeedSnapshot {
+    /// The revision to go on from.
+    pub at: ResourceVersion,
+    /// All projects.
+    pub projects: Vec<ProjectFeed>,
+    /// All secrets.
+    pub secrets: Vec<SecretFeed>,
+    /// Everything that is to be removed.
+    pub tombstones: Vec<Tombstone>,
+}
+
+/// One change, with the state that it led to.
+#[derive(Clone, Debug)]
+pub enum FeedChange {
+    /// A project and its rules now.
+    Project(ProjectFeed),
+    /// A project that is gone.
+    ProjectRemoved(ProjectPath),
+    /// A secret as it is now.
+    Secret(SecretFeed),
+    /// A secret that is gone.
+    SecretRemoved {
+        /// What it was called.
+        path: SecretPath,
+        /// Its identity.
+        uid: Uid,
+    },
+    /// Something that is to be removed.
+    Tombstone(Tombstone),
+}
+
+/// Changes in order.
+#[derive(Clone, Debug)]
+pub struct FeedPage {
+    /// The changes.
+    pub changes: Vec<FeedChange>,
+    /// The revision to go on from.
+    pub at: ResourceVersion,
+}
+
+impl Vault {
+    /// Everything there is.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn feed(&self, _permit: &Permit<List, WholeStore>) -> Result<FeedSnapshot, VaultError> {
+        let at = self.resource_version();
+        let projects = self.all_projects()?.into_iter();
+        let projects =
+            projects.map(|(path, record, _)| ProjectFeed { path, rules: record.rules }).collect();
+        let mut secrets = Vec::new();
+        self.each(&KeyRange::all_heads(), |key, stored| {
+            let head = self.open_record(key, &stored.value, Head::decode)?;
+            secrets.push(self.secret_feed(head, stored.changed_at));
+            Ok(())
+        })?;
+        Ok(FeedSnapshot { at, projects, secrets, tombstones: self.tombstones(Revision::ZERO)? })
+    }
+
+    /// What changed after a resource version; none when the log no longer reaches back that far.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn feed_after(
+        &self,
+        _permit: &Permit<List, WholeStore>,
+        after: ResourceVersion,
+    ) -> Result<Option<FeedPage>, VaultError> {
+        if after.incarnation() != self.incarnation {
+            return Ok(None);
+        }
+        let Ok(page) = self.engine.events_after(after.revision(), PAGE)? else { return Ok(None) };
+        let mut changes = Vec::new();
+        let mut buried = false;
+        for event in page.events {
+            let change = Change::decode(&event.bytes).map_err(|_| VaultError::Damaged)?;
+            // Only these leave tombstones; they are read once, after the changes.
+            buried |= change.kind == ChangeKind::Deleted
+                || matches!(change.object, ChangedObject::Project(_));
+            changes.extend(self.feed_change(change)?);
+        }
+        if buried {
+            let tombstones = self.tombstones(after.revision())?;
+            changes.extend(tombstones.into_iter().map(FeedChange::Tombstone));
+        }
+        Ok(Some(FeedPage { changes, at: self.wire(page.through) }))
+    }
+
+    /// A receiver that sees each new revision.
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.engine.revisions()
+    }
+
+    /// Lays a tombstone to rest: nothing that it stood for is left in any cluster.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn clear_tombstone(
+        &self,
+        _permit: &Permit<List, WholeStore>,
+        tombstone: &Tombstone,
+    ) -> Result<(), VaultError> {
+        let mut found = None;
+        self.each(&KeyRange::tombstones(), |key, stored| {
+            let same = stored.changed_at == tombstone.at
+                && decode_tombstone(&stored.value).is_ok_and(|what| what == tombstone.what);
+            if same {
+                found = Some(key.clone());
+            }
+            Ok(())
+        })?;
+        let Some(key) = found else { return Ok(()) };
+        let mut commit = Commit::default();
+        commit.require(Precondition::ChangedAt(key.clone(), tombstone.at)).remove(key);
+        self.engine.commit(commit)?;
+        Ok(())
+    }
+
+    fn feed_change(&self, change: Change) -> Result<Option<FeedChange>, VaultError> {
+        let uid = change.uid;
+        match change.object {
+            ChangedObject::Token => Ok(None),
+            ChangedObject::Project(path) => match self.project_record(&path) {
+                Ok((record, _)) => {
+                    let rules = record.rules;
+                    Ok(Some(FeedChange::Project(ProjectFeed { path, rules })))
+                }
+                Err(VaultError::NotFound) => Ok(Some(FeedChange::ProjectRemoved(path))),
+                Err(error) => Err(error),
+            },
+            ChangedObject::Secret(path) => match self.head(&path) {
+                // The name may belong to a later secret by now; this event's own one is then gone.
+                Ok((head, revision)) if head.uid == uid => {
+                    Ok(Some(FeedChange::Secret(self.secret_feed(head, revision))))
+                }
+                Ok(_) | Err(VaultError::NotFound) => {
+                    Ok(Some(FeedChange::SecretRemoved { path, uid }))
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    fn tombstones(&self, after: Revision) -> Result<Vec<Tombstone>, VaultError> {
+        let mut tombstones = Vec::new();
+        self.each(&KeyRange::tombstones(), |_, stored| {
+            if stored.changed_at > after {
+                let what = decode_tombstone(&stored.value).map_err(|_| VaultError::Damaged)?;
+                tombstones.push(Tombstone { at: stored.changed_at, what });
+            }
+            Ok(())
+        })?;
+        Ok(tombstones)
+    }
+
+    fn each(
+        &self,
+        range: &KeyRange,
+        mut visit: impl FnMut(&Key, &Stored) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        let (mut range, mut more) = (range.clone(), true);
+        while more {
+            let page = self.engine.scan(&range, PAGE)?;
+            more = page.more;
+            for (key, stored) in &page.records {
+                visit(key, stored)?;
+            }
+            if let Some((last, _)) = page.records.last() {
+                range = range.after(last);
+            }
+        }
+        Ok(())
+    }
+
+    fn secret_feed(&self, head: Head, revision: Revision) -> SecretFeed {
+        let version = head.current().map(|version| version.number);
+        let resource_version = self.wire(revision);
+        SecretFeed { path: head.path, uid: head.uid, version, resource_version }
+    }
+}

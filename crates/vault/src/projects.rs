@@ -1,0 +1,232 @@
+//! Projects: made, listed, given rules, removed.
+
+use authz::{Action, Actor, Administer, List, Permit, WholeStore, decide};
+use domain::{Invalid, ProjectPath, ProjectionRule, ResourceVersion, Retired, Revision};
+use store::{
+    Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, ProjectRecord,
+    encode_tombstone,
+};
+
+use crate::{ListPage, ProjectView, Vault, VaultError, persist};
+
+const MAX_RULES: usize = 16;
+const PAGE: usize = 256;
+
+/// What changes in a project.
+pub struct ProjectChange {
+    /// The new rules, all of them.
+    pub rules: Vec<ProjectionRule>,
+    /// The resource version that the caller has seen, where it insists.
+    pub expected: Option<ResourceVersion>,
+}
+
+impl Vault {
+    /// Makes a project.
+    ///
+    /// # Errors
+    /// When there is one of that name, or the rules contradict each other.
+    pub fn create_project(
+        &self,
+        permit: &Permit<Administer, WholeStore>,
+        path: &ProjectPath,
+        rules: Vec<ProjectionRule>,
+    ) -> Result<ProjectView, VaultError> {
+        check_rules(&rules)?;
+        let record = ProjectRecord {
+            uid: self.make_uid()?,
+            created_at: self.clock.now(),
+            created_by: permit.actor().name(),
+            rules,
+            deleting: false,
+        };
+        let key = Key::project(path);
+        let mut commit = Commit::default();
+        commit.require(Precondition::Absent(key.clone()));
+        commit.put(key.clone(), self.seal_record(&key, &record.encode())?);
+        commit.tell(change(ChangeKind::Added, path, &record));
+        let revision = self.commit(commit, permit.basis()).map_err(|error| match error {
+            VaultError::Busy => VaultError::AlreadyExists,
+            other => other,
+        })?;
+        Ok(self.project_view(path.clone(), record, revision))
+    }
+
+    /// One project.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn project(&self, permit: &Permit<List, ProjectPath>) -> Result<ProjectView, VaultError> {
+        let (record, revision) = self.project_record(permit.resource())?;
+        Ok(self.project_view(permit.resource().clone(), record, revision))
+    }
+
+    /// The projects that an actor may list, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn projects(&self, actor: &Actor) -> Result<ListPage<ProjectView>, VaultError> {
+        let resource_version = self.resource_version();
+        let mut items = Vec::new();
+        for (path, record, revision) in self.all_projects()? {
+            if decide::<List, _>(actor, path.clone(), self.clock.now()).is_ok() {
+                items.push(self.project_view(path, record, revision));
+            }
+        }
+        Ok(ListPage { items, resource_version, next: None })
+    }
+
+    /// Changes a project's rules. A rule that goes leaves a tombstone, on which the sync worker
+    /// removes what it had projected.
+    ///
+    /// # Errors
+    /// When there is no such project, the rules contradict each other, or it changed meanwhile.
+    pub fn change_project(
+        &self,
+        permit: &Permit<Administer, ProjectPath>,
+        wanted: &ProjectChange,
+    ) -> Result<ProjectView, VaultError> {
+        check_rules(&wanted.rules)?;
+        self.rewrite_project(permit, wanted.expected, |record| {
+            let old = std::mem::replace(&mut record.rules, wanted.rules.clone());
+            old.into_iter().filter(|rule| !wanted.rules.contains(rule)).collect()
+        })
+    }
+
+    /// Removes an empty project.
+    ///
+    /// The record is first marked, which makes every creation that was decided on it fail, and only
+    /// then is the project searched: so no secret is left behind in a project that is gone.
+    ///
+    /// # Errors
+    /// When there is no such project, it has secrets, or it changed meanwhile.
+    pub fn delete_project(
+        &self,
+        permit: &Permit<Administer, ProjectPath>,
+        expected: Option<ResourceVersion>,
+    ) -> Result<(), VaultError> {
+        let path = permit.resource();
+        self.rewrite_project(permit, expected, |record| {
+            record.deleting = true;
+            Vec::new()
+        })?;
+        if !self.engine.scan(&KeyRange::heads(path), 1)?.records.is_empty() {
+            self.rewrite_project(permit, None, |record| {
+                record.deleting = false;
+                Vec::new()
+            })?;
+            return Err(VaultError::ProjectNotEmpty);
+        }
+        let (record, revision) = self.project_record(path)?;
+        let key = Key::project(path);
+        let mut commit = Commit::default();
+        commit.require(Precondition::ChangedAt(key.clone(), revision));
+        commit.remove(key).tell(change(ChangeKind::Deleted, path, &record));
+        for rule in record.rules {
+            self.bury_rule(&mut commit, path, rule)?;
+        }
+        self.commit(commit, permit.basis()).map(|_| ())
+    }
+
+    pub(crate) fn all_projects(
+        &self,
+    ) -> Result<Vec<(ProjectPath, ProjectRecord, Revision)>, VaultError> {
+        let (mut range, mut more, mut projects) = (KeyRange::projects(), true, Vec::new());
+        while more {
+            let page = self.engine.scan(&range, PAGE)?;
+            more = page.more;
+            for (key, stored) in page.records {
+                let path = key.project_path().ok_or(VaultError::Damaged)?;
+                let record = self.open_record(&key, &stored.value, ProjectRecord::decode)?;
+                projects.push((path, record, stored.changed_at));
+                range = range.after(&key);
+            }
+        }
+        Ok(projects)
+    }
+
+    pub(crate) fn project_record(
+        &self,
+        path: &ProjectPath,
+    ) -> Result<(ProjectRecord, Revision), VaultError> {
+        let found = self.read_record(&Key::project(path), ProjectRecord::decode)?;
+        found.ok_or(VaultError::NotFound)
+    }
+
+    /// Reads, changes and writes a project; `change_record` returns the rules that go with it.
+    fn rewrite_project<A: Action>(
+        &self,
+        permit: &Permit<A, ProjectPath>,
+        expected: Option<ResourceVersion>,
+        change_record: impl Fn(&mut ProjectRecord) -> Vec<ProjectionRule>,
+    ) -> Result<ProjectView, VaultError> {
+        persist(|| self.try_rewrite_project(permit, expected, &change_record))
+    }
+
+    fn try_rewrite_project<A: Action>(
+        &self,
+        permit: &Permit<A, ProjectPath>,
+        expected: Option<ResourceVersion>,
+        change_record: &impl Fn(&mut ProjectRecord) -> Vec<ProjectionRule>,
+    ) -> Result<ProjectView, VaultError> {
+        let path = permit.resource();
+        let (mut record, revision) = self.project_record(path)?;
+        let current = self.wire(revision);
+        if expected.is_some_and(|expected| expected != current) {
+            return Err(VaultError::Stale { current });
+        }
+        let key = Key::project(path);
+        let mut commit = Commit::default();
+        for rule in change_record(&mut record) {
+            self.bury_rule(&mut commit, path, rule)?;
+        }
+        commit.require(Precondition::ChangedAt(key.clone(), revision));
+        commit.put(key.clone(), self.seal_record(&key, &record.encode())?);
+        commit.tell(change(ChangeKind::Modified, path, &record));
+        let revision = self.commit(commit, permit.basis())?;
+        Ok(self.project_view(path.clone(), record, revision))
+    }
+
+    fn bury_rule(
+        &self,
+        commit: &mut Commit,
+        project: &ProjectPath,
+        rule: ProjectionRule,
+    ) -> Result<(), VaultError> {
+        let retired = Retired::Rule { project: project.clone(), namespace: rule.namespace };
+        commit.put(Key::tombstone(self.make_uid()?), encode_tombstone(&retired));
+        Ok(())
+    }
+
+    fn project_view(
+        &self,
+        path: ProjectPath,
+        record: ProjectRecord,
+        revision: Revision,
+    ) -> ProjectView {
+        ProjectView {
+            path,
+            uid: record.uid,
+            resource_version: self.wire(revision),
+            created_at: record.created_at,
+            created_by: record.created_by,
+            rules: record.rules,
+        }
+    }
+}
+
+fn check_rules(rules: &[ProjectionRule]) -> Result<(), Invalid> {
+    let at = "spec.projectionRules";
+    if rules.len() > MAX_RULES {
+        return Err(Invalid::new(at, format!("must be at most {MAX_RULES} rules")));
+    }
+    let mut sorted: Vec<_> = rules.iter().collect();
+    sorted.sort();
+    if sorted.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+        return Err(Invalid::new(at, "must not name the same rule twice"));
+    }
+    Ok(())
+}
+
+fn change(kind: ChangeKind, path: &ProjectPath, record: &ProjectRecord) -> Vec<u8> {
+    Change { kind, object: ChangedObject::Project(path.clone()), uid: record.uid }.encode()
+}

@@ -1,0 +1,121 @@
+//! Sealing and opening records, with every use of a key reserved durably before it is made.
+
+use crypto::{PayloadContext, SealError, SealedVersion};
+use domain::{Malformed, Payload, Revision, SecretType, Uid};
+use store::{Commit, Key, Precondition};
+
+use crate::{Vault, VaultError};
+
+/// How many uses the next reservation takes: few at first, so that a daemon that restarts in a
+/// loop does not use a key up, and more for one that writes a lot.
+pub(crate) struct NextBlock(u64);
+
+const SMALLEST_BLOCK: u64 = 1 << 10;
+const LARGEST_BLOCK: u64 = 1 << 16;
+
+impl Default for NextBlock {
+    fn default() -> Self {
+        Self(SMALLEST_BLOCK)
+    }
+}
+
+impl Vault {
+    pub(crate) fn seal_record(&self, key: &Key, plaintext: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let sealed =
+            self.with_reservation(|| self.keyring.seal_metadata(key.as_bytes(), plaintext));
+        sealed.map(domain::Sealed::into_bytes)
+    }
+
+    pub(crate) fn seal_version(
+        &self,
+        context: &PayloadContext,
+        payload: &Payload,
+    ) -> Result<SealedVersion, VaultError> {
+        let encoded = payload.encode();
+        self.with_reservation(|| self.keyring.seal_payload(context, &encoded))
+    }
+
+    /// Opens a sealed record and decodes it.
+    pub(crate) fn open_record<T>(
+        &self,
+        key: &Key,
+        sealed: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<T, VaultError> {
+        let opened = self.keyring.open_metadata(key.as_bytes(), sealed);
+        let opened = opened.map_err(|_| VaultError::Damaged)?;
+        // EXPOSE: a record of names and times is decoded; it holds no value of a secret.
+        decode(opened.expose()).map_err(|Malformed| VaultError::Damaged)
+    }
+
+    /// Reads a sealed record, opens and decodes it.
+    pub(crate) fn read_record<T>(
+        &self,
+        key: &Key,
+        decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<Option<(T, Revision)>, VaultError> {
+        let Some(stored) = self.engine.read(key)? else { return Ok(None) };
+        let record = self.open_record(key, &stored.value, decode)?;
+        Ok(Some((record, stored.changed_at)))
+    }
+
+    /// Reads and opens one version's payload; none when its records are gone.
+    pub(crate) fn read_payload(
+        &self,
+        uid: Uid,
+        version: u64,
+        kind: SecretType,
+    ) -> Result<Option<Payload>, VaultError> {
+        let wrapped = self.engine.read(&Key::wrapped_key(uid, version))?;
+        let sealed = self.engine.read(&Key::payload(uid, version))?;
+        let (Some(wrapped), Some(sealed)) = (wrapped, sealed) else { return Ok(None) };
+        let context = PayloadContext { uid, version, kind };
+        let opened = self.keyring.open_payload(&context, &wrapped.value, &sealed.value);
+        let opened = opened.map_err(|_| VaultError::Damaged)?;
+        Payload::decode(kind, &opened).map(Some).map_err(|Malformed| VaultError::Damaged)
+    }
+
+    fn with_reservation<T>(
+        &self,
+        mut seal: impl FnMut() -> Result<T, SealError>,
+    ) -> Result<T, VaultError> {
+        loop {
+            match seal() {
+                Ok(sealed) => return Ok(sealed),
+                Err(SealError::ReservationExhausted) => self.reserve_uses()?,
+                Err(SealError::Exhausted) => return Err(VaultError::KeysExhausted),
+                Err(SealError::NoRandomness) => return Err(VaultError::NoRandomness),
+                Err(SealError::TooLong) => return Err(VaultError::TooLarge),
+            }
+        }
+    }
+
+    /// Reserves the next block of uses: durably first, so that a crash skips uses and never
+    /// repeats them.
+    fn reserve_uses(&self) -> Result<(), VaultError> {
+        let mut next = self.reserving.lock();
+        if self.keyring.uses_left() > 0 {
+            return Ok(());
+        }
+        let key = Key::key_uses(self.keyring.current_kek().get());
+        let stored = self.engine.read(&key)?;
+        let reserved = match &stored {
+            None => 0,
+            Some(stored) => {
+                let bytes = stored.value.as_slice().try_into().map_err(|_| VaultError::Damaged)?;
+                u64::from_be_bytes(bytes)
+            }
+        };
+        let until = reserved.saturating_add(next.0);
+        let mut commit = Commit::default();
+        commit.require(match &stored {
+            None => Precondition::Absent(key.clone()),
+            Some(stored) => Precondition::ChangedAt(key.clone(), stored.changed_at),
+        });
+        commit.put(key, until.to_be_bytes().to_vec());
+        self.engine.commit(commit)?;
+        self.keyring.set_uses(reserved, until);
+        next.0 = (next.0 * 2).min(LARGEST_BLOCK);
+        Ok(())
+    }
+}
