@@ -1,1 +1,31 @@
-//! x
+//! Keys and sealing.
+//!
+//! A [`RootKey`] opens a [`Keyring`]; the keyring seals and opens. Ciphers are named in one private
+//! module, and no public function takes a nonce or hands out a key. The specification follows.
+//!
+#![doc = include_str!("../FORMAT.md")]
+
+mod associated;
+mod error;
+mod hazmat;
+mod keyring;
+mod keyring_file;
+mod keys;
+mod random;
+mod record;
+mod root_key;
+mod slot;
+mod store_id;
+mod uses;
+
+#[cfg(test)]
+mod vectors;
+
+pub use associated::PayloadContext;
+pub use error::{KeyringError, NoRandomness, OpenError, RootKeyError, SealError};
+pub use keyring::{Keyring, SealedVersion};
+pub use keys::KekId;
+pub use record::MAX_PLAINTEXT_BYTES;
+pub use root_key::RootKey;
+pub use store_id::StoreId;
+pub use uses::MAX_USES;

@@ -1,1 +1,14 @@
-//! x
+//! The daemon's listener.
+//!
+//! Limits come before work: a connection limit, a header time-out, a body limit and a body
+//! time-out. Authentication comes before validation on every route. Whatever goes wrong is told as
+//! a problem document that repeats nothing of what was sent.
+
+mod answer;
+mod app;
+mod extract;
+mod listen;
+mod native;
+
+pub use app::App;
+pub use listen::{ListenError, Listener};

@@ -33,6 +33,8 @@ pub use secrets::{NewSecret, Revealed, SecretChange};
 pub use tokens::{MintedToken, NewToken};
 pub use views::{ListPage, ProjectView, SecretView, TokenView};
 
+pub use store::{VersionInfo, VersionState};
+
 /// How many versions of a secret are kept.
 pub const KEEP_VERSIONS: usize = 10;
 

@@ -1,0 +1,142 @@
+//! Makes the test vectors of `tests/vectors` again and compares. They are checked from outside, in
+//! `tests/it/vectors.rs`.
+
+mod keyring;
+mod metadata;
+mod payload;
+
+use domain::Timestamp;
+
+use crate::keyring_file::{Body, KekEntry, KekState, KeyEntry, KeyringFile, METADATA_KIND};
+use crate::keys::{Kek, KeyBytes};
+use crate::random::{FreshNonce, scripted};
+use crate::{KekId, Keyring, RootKey, StoreId, associated, slot};
+
+/// A file of vectors. The first one is complete; the others inherit what they do not state.
+struct Vectors(String);
+
+impl Vectors {
+    fn new(about: &str) -> Self {
+        let about: String = about.lines().map(|line| format!("# {line}\n")).collect();
+        Self(format!("{about}# A vector inherits from the first one whatever it does not state.\n"))
+    }
+
+    fn add(&mut self, name: &str, expect: &str, comment: &str, fields: &[(&str, String)]) {
+        self.0 += &format!("\nname: {name}\nexpect: {expect}\ncomment: {comment}\n");
+        for (field, value) in fields {
+            self.0 += format!("{field}: {value}").trim_end();
+            self.0.push('\n');
+        }
+    }
+
+    /// If you are here because this failed: a changed vector is a changed format, and old stores
+    /// must still open. When the change is meant, run the test once with `UPDATE_VECTORS=1`.
+    fn compare(&self, file: &str) {
+        let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_VECTORS").is_some() {
+            std::fs::write(&path, &self.0).unwrap();
+        }
+        assert!(std::fs::read_to_string(&path).unwrap() == self.0, "{file} differs");
+    }
+}
+
+/// Everything that is random, scripted.
+struct Fixture {
+    root: RootKey,
+    previous_root: RootKey,
+    keks: [KeyBytes; 2],
+    metadata_keys: [KeyBytes; 2],
+}
+
+const STORE: StoreId = StoreId::from_bytes(*b"the first store.");
+const OTHER_STORE: StoreId = StoreId::from_bytes(*b"another store...");
+
+impl Fixture {
+    fn make() -> Self {
+        scripted::with_seed(1, || {
+            let key = || KeyBytes::make().unwrap();
+            Self {
+                root: RootKey::make().unwrap(),
+                previous_root: RootKey::make().unwrap(),
+                keks: [key(), key()],
+                metadata_keys: [key(), key()],
+            }
+        })
+    }
+
+    /// A keyring file with the first `count` KEKs and metadata keys, the last ones current.
+    fn file(&self, store: StoreId, count: usize) -> KeyringFile {
+        scripted::with_seed(2, || self.tagged(self.body(store, count)))
+    }
+
+    /// The same, ready to seal.
+    fn keyring(&self, store: StoreId, count: usize) -> Keyring {
+        let keyring = Keyring::open(&self.file(store, count).encode(), &self.root).unwrap();
+        keyring.set_uses(0, 1000);
+        keyring
+    }
+
+    fn body(&self, store: StoreId, count: usize) -> Body {
+        let current_kek = kek_id(count);
+        let state = |id| if id == current_kek { KekState::Current } else { KekState::Retired };
+        let keks = (1..=count).map(|n| KekEntry {
+            id: kek_id(n),
+            created_at: Timestamp::from_unix_millis(1_763_769_600_000 + n as u64),
+            state: state(kek_id(n)),
+        });
+        let metadata_keys = (1..=count).map(|n| {
+            let (id, kek) = (n as u32, Kek::new(kek_id(n), &self.keks[n - 1]));
+            let associated = associated::key(store, METADATA_KIND, id, kek.id);
+            let nonce = FreshNonce::make().unwrap();
+            let wrapped = kek.wrap_key(&self.metadata_keys[n - 1], nonce, &associated);
+            KeyEntry { id, kek: kek.id, wrapped }
+        });
+        Body {
+            store,
+            generation: count as u64,
+            current_kek,
+            keks: keks.collect(),
+            metadata_keys: metadata_keys.collect(),
+            slot_count: 2,
+        }
+    }
+
+    /// Adds both root keys' slots to a body, whatever is in it.
+    fn tagged(&self, body: Body) -> KeyringFile {
+        let keks: Vec<_> = body.keks.iter().map(|kek| kek.id).zip(&self.keks).collect();
+        let slots = [(1, &self.root), (2, &self.previous_root)]
+            .map(|(id, root)| slot::make(id, &root.cipher(), &body, &keks).unwrap());
+        KeyringFile { body, slots: slots.into() }
+    }
+}
+
+fn kek_id(number: usize) -> KekId {
+    KekId::new(u32::try_from(number).unwrap())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn root_hex(root: &RootKey) -> String {
+    use base64::Engine;
+    let text = root.to_text();
+    hex(&base64::engine::general_purpose::STANDARD.decode(text.as_str()).unwrap())
+}
+
+/// `bytes` with the byte at `at` replaced.
+fn with_byte(bytes: &[u8], at: usize, byte: u8) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    assert_ne!(changed[at], byte, "the vector would change nothing");
+    changed[at] = byte;
+    changed
+}
+
+/// `bytes` with one bit of the byte at `at` flipped.
+fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
+    with_byte(bytes, at, bytes[at] ^ 1)
+}
+
+fn extended(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &[0]].concat()
+}

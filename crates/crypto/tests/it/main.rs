@@ -1,0 +1,10 @@
+//! The crate seen from outside: committed vectors, a second reader, properties.
+
+#[cfg(test)]
+mod by_hand;
+#[cfg(test)]
+mod keyring;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod vectors;

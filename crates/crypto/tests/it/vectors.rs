@@ -1,0 +1,166 @@
+//! Checks the committed vectors: by the crate, and by hand with each library.
+
+use std::collections::BTreeMap;
+
+use crypto::{Keyring, KeyringError, PayloadContext, RootKey};
+use domain::{SecretType, Uid};
+
+use crate::by_hand::{LIBRARIES, Place};
+
+struct Vector<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Vector<'a> {
+    fn text(&self, field: &str) -> &'a str {
+        self.0.get(field).unwrap_or_else(|| panic!("{:?} lacks {field}", self.0.get("name")))
+    }
+
+    fn bytes(&self, field: &str) -> Vec<u8> {
+        let digits = self.text(field).as_bytes();
+        let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.chunks(2).map(byte).collect()
+    }
+
+    fn root(&self) -> RootKey {
+        RootKey::from_text(self.text("root")).unwrap()
+    }
+
+    /// What opening should give: the plaintext, or nothing.
+    fn expected(&self) -> Option<Vec<u8>> {
+        match self.text("expect") {
+            "success" => Some(self.bytes("plaintext")),
+            "refused" => None,
+            other => panic!("unknown expectation {other}"),
+        }
+    }
+}
+
+/// The vectors of a file; each inherits from the first one.
+fn read(file: &str) -> Vec<Vector<'_>> {
+    let mut vectors: Vec<Vector<'_>> = Vec::new();
+    for block in file.split("\n\n").skip(1) {
+        let own = block.lines().map(|line| line.split_once(':').unwrap());
+        let own = own.map(|(name, value)| (name, value.trim()));
+        let inherited = vectors.first().map(|base| base.0.clone()).unwrap_or_default();
+        vectors.push(Vector(inherited.into_iter().chain(own).collect()));
+    }
+    assert!(vectors.len() > 10, "the file was not understood");
+    vectors
+}
+
+#[test]
+fn payload_vectors_hold() {
+    for vector in read(include_str!("../vectors/payload.txt")) {
+        let (uid, version) = (vector.bytes("uid"), vector.text("version").parse().unwrap());
+        let kind: u8 = vector.text("type").parse().unwrap();
+        let (wrap, payload) = (vector.bytes("wrap"), vector.bytes("payload"));
+        let context = PayloadContext {
+            uid: Uid::from_bytes(uid[..].try_into().unwrap()),
+            version,
+            kind: SecretType::from_code(kind).unwrap(),
+        };
+        let keyring = Keyring::open(&vector.bytes("keyring"), &vector.root()).unwrap();
+        let opened = keyring.open_payload(&context, &wrap, &payload).ok();
+        // EXPOSE: a test compares the bytes.
+        let opened = opened.map(|plaintext| plaintext.expose().to_vec());
+        assert_eq!(opened, vector.expected(), "{}", vector.text("name"));
+        for library in &LIBRARIES {
+            let place = Place { uid: &uid, version, kind };
+            let keys = library.open_keyring(&vector.bytes("keyring"), &vector.bytes("root"));
+            let opened = library.open_payload(&keys.unwrap(), &place, &wrap, &payload);
+            assert_eq!(opened, vector.expected(), "{} {}", library.name, vector.text("name"));
+        }
+    }
+}
+
+#[test]
+fn metadata_vectors_hold() {
+    for vector in read(include_str!("../vectors/metadata.txt")) {
+        let (store_key, record) = (vector.bytes("store-key"), vector.bytes("record"));
+        let keyring = Keyring::open(&vector.bytes("keyring"), &vector.root()).unwrap();
+        let opened = keyring.open_metadata(&store_key, &record).ok();
+        // EXPOSE: a test compares the bytes.
+        let opened = opened.map(|plaintext| plaintext.expose().to_vec());
+        assert_eq!(opened, vector.expected(), "{}", vector.text("name"));
+        for library in &LIBRARIES {
+            let keys = library.open_keyring(&vector.bytes("keyring"), &vector.bytes("root"));
+            let opened = library.open_metadata(&keys.unwrap(), &store_key, &record);
+            assert_eq!(opened, vector.expected(), "{} {}", library.name, vector.text("name"));
+        }
+    }
+}
+
+#[test]
+fn keyring_vectors_hold() {
+    for vector in read(include_str!("../vectors/keyring.txt")) {
+        let (name, file) = (vector.text("name"), vector.bytes("keyring"));
+        let outcome = match Keyring::open(&file, &vector.root()) {
+            Ok(keyring) => {
+                assert_eq!(keyring.to_file(), file, "{name} is written back as it was read");
+                "success"
+            }
+            Err(KeyringError::Damaged) => "damaged",
+            Err(KeyringError::NewerFormat { .. }) => "newer-format",
+            Err(KeyringError::WrongRootKey) => "wrong-root-key",
+        };
+        assert_eq!(outcome, vector.text("expect"), "{name}");
+        // The second reader assumes an honest layout, so it sees the vectors that have one.
+        if matches!(outcome, "success" | "wrong-root-key") {
+            for library in &LIBRARIES {
+                let opened = library.open_keyring(&file, &vector.bytes("root"));
+                assert_eq!(opened.is_some(), outcome == "success", "{} {name}", library.name);
+            }
+        }
+    }
+}
+
+/// Every accepted vector, cut at each length, longer by a byte, and with each bit flipped.
+#[test]
+fn no_shortened_lengthened_or_flipped_vector_is_accepted() {
+    let files = [include_str!("../vectors/payload.txt"), include_str!("../vectors/metadata.txt")];
+    for vector in files.iter().flat_map(|file| read(file)).filter(|v| v.expected().is_some()) {
+        let keyring = Keyring::open(&vector.bytes("keyring"), &vector.root()).unwrap();
+        let name = vector.text("name");
+        if vector.0.contains_key("record") {
+            let (store_key, record) = (vector.bytes("store-key"), vector.bytes("record"));
+            let opens = |record: &[u8]| keyring.open_metadata(&store_key, record).is_ok();
+            all_changes_are_refused(name, &record, opens);
+        } else {
+            let (wrap, payload) = (vector.bytes("wrap"), vector.bytes("payload"));
+            let context = PayloadContext {
+                uid: Uid::from_bytes(vector.bytes("uid")[..].try_into().unwrap()),
+                version: vector.text("version").parse().unwrap(),
+                kind: SecretType::from_code(vector.text("type").parse().unwrap()).unwrap(),
+            };
+            let opens =
+                |wrap: &[u8], payload: &[u8]| keyring.open_payload(&context, wrap, payload).is_ok();
+            all_changes_are_refused(name, &wrap, |wrap| opens(wrap, &payload));
+            all_changes_are_refused(name, &payload, |payload| opens(&wrap, payload));
+        }
+    }
+}
+
+#[test]
+fn no_shortened_lengthened_or_flipped_keyring_is_accepted() {
+    for vector in read(include_str!("../vectors/keyring.txt")) {
+        if matches!(vector.text("name"), "base" | "fresh") {
+            let (name, root) = (vector.text("name"), vector.root());
+            let opens = |file: &[u8]| Keyring::open(file, &root).is_ok();
+            all_changes_are_refused(name, &vector.bytes("keyring"), opens);
+        }
+    }
+}
+
+fn all_changes_are_refused(name: &str, good: &[u8], opens: impl Fn(&[u8]) -> bool) {
+    assert!(opens(good), "{name}");
+    for length in 0..good.len() {
+        assert!(!opens(&good[..length]), "{name} cut to {length}");
+    }
+    for extra in [0, 1, 0xff] {
+        assert!(!opens(&[good, &[extra]].concat()), "{name} with {extra} behind it");
+    }
+    for bit in 0..8 * good.len() {
+        let mut changed = good.to_vec();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(!opens(&changed), "{name} with bit {bit} flipped");
+    }
+}

@@ -1,0 +1,146 @@
+//! Answers: JSON, problem documents, and which error becomes which.
+
+use api::{Problem, ProblemKind};
+use authz::Denied;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use vault::VaultError;
+
+use crate::app::{Refused, unauthorized};
+
+/// A JSON answer; it may hold a value, so no cache may keep it.
+pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => with_type(status, bytes, "application/json"),
+        Err(_) => Failure(Problem::new(ProblemKind::Internal, "The answer could not be written."))
+            .into_response(),
+    }
+}
+
+/// A JSON answer about one version of a resource, which its `ETag` names.
+pub(crate) fn json_at<T: Serialize>(status: StatusCode, version: &str, body: &T) -> Response {
+    let mut response = json(status, body);
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// An answer without a body.
+pub(crate) fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// A problem document as an answer.
+pub(crate) struct Failure(pub(crate) Problem);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self(problem) = self;
+        let status =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let bytes = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = with_type(status, bytes, "application/problem+json");
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<domain::Invalid> for Failure {
+    fn from(invalid: domain::Invalid) -> Self {
+        Self(Problem::invalid(&invalid))
+    }
+}
+
+/// What a refusal is to the outside. What may not be seen and what is not there look the same.
+pub(crate) fn problem(refused: Refused) -> Problem {
+    match refused {
+        Refused::Problem(problem) => problem,
+        Refused::Denied(Denied::Expired) => unauthorized(),
+        Refused::Denied(Denied::Forbidden) => {
+            let detail =
+                "Your token's role does not allow this. Ask an administrator for a role that does.";
+            Problem::new(ProblemKind::Forbidden, detail)
+        }
+        Refused::Denied(Denied::NotVisible) => not_found(),
+        Refused::Vault(error) => vault_problem(error),
+    }
+}
+
+fn vault_problem(error: VaultError) -> Problem {
+    let new = |kind, detail: &str| Problem::new(kind, detail);
+    match error {
+        VaultError::NotFound => not_found(),
+        VaultError::Invalid(invalid) => Problem::invalid(&invalid),
+        VaultError::AlreadyExists => {
+            let detail = "One of this name exists already. Choose another name, or PUT to its own path to replace it.";
+            new(ProblemKind::AlreadyExists, detail).at("metadata.name")
+        }
+        VaultError::Stale { current } => {
+            let detail = format!(
+                "The resource has changed and is now at resourceVersion {current}. Read it again and repeat the change on what you find."
+            );
+            new(ProblemKind::Conflict, &detail).at("metadata.resourceVersion")
+        }
+        VaultError::LastAdministrator => new(
+            ProblemKind::NotNow,
+            "This is the last administrator's token. Make another one first.",
+        ),
+        VaultError::ProjectNotEmpty => {
+            new(ProblemKind::NotNow, "The project still has secrets. Delete them first.")
+        }
+        VaultError::VersionNotFound => {
+            let detail = "There is no such live version. See the secret's versions for those that can be read.";
+            new(ProblemKind::NotFound, detail).at("version")
+        }
+        VaultError::TooLarge => {
+            let detail = "The secret does not fit into one act of the store. Make it smaller.";
+            new(ProblemKind::PayloadTooLarge, detail).at("data")
+        }
+        VaultError::StorageFull => {
+            let detail = "The disk is full: nothing was stored. Free space on it; reading goes on meanwhile.";
+            new(ProblemKind::StorageFull, detail)
+        }
+        VaultError::Busy | VaultError::RightsChanged => {
+            new(ProblemKind::Busy, "Others changed the same resource at the same time. Try again.")
+        }
+        VaultError::KeysExhausted
+        | VaultError::KeyringGeneration
+        | VaultError::NoRandomness
+        | VaultError::Unavailable(_) => {
+            tracing::error!(%error, "a request met a store that cannot serve it");
+            new(ProblemKind::Busy, "The store cannot serve this now; the daemon's log says why.")
+        }
+        VaultError::Damaged => {
+            tracing::error!(%error, "a request met a damaged record");
+            new(ProblemKind::Internal, "A stored record is damaged; the daemon's log says more.")
+        }
+    }
+}
+
+pub(crate) fn not_found() -> Problem {
+    let detail = "There is no such resource, or your token may not see it.";
+    Problem::new(ProblemKind::NotFound, detail)
+}
+
+fn with_type(status: StatusCode, bytes: Vec<u8>, media_type: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, bytes).into_response()
+}

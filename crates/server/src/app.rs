@@ -1,0 +1,89 @@
+//! What every handler shares, and how it gets to the vault.
+
+use std::sync::Arc;
+
+use api::{Problem, ProblemKind};
+use authz::Actor;
+use vault::{Vault, VaultError};
+
+use crate::answer::problem;
+use crate::extract::Caller;
+
+/// The service behind the routes. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    vault: Arc<Vault>,
+}
+
+impl App {
+    /// A service over a vault.
+    pub const fn new(vault: Arc<Vault>) -> Self {
+        Self { vault }
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Runs an act on a thread that may block. When the caller's rights changed between decision
+    /// and commit, the act is decided once more, on the rights as they are now.
+    pub(crate) async fn act<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        act: impl Fn(&Vault, &Actor) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let vault = self.vault.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut result = act(&vault, &caller.actor);
+            if matches!(result, Err(Refused::Vault(VaultError::RightsChanged))) {
+                let actor = vault.authenticate(&caller.token).ok_or_else(unauthorized)?;
+                result = act(&vault, &actor);
+            }
+            result.map_err(problem)
+        });
+        // A panic is a defect of ours; it ends this request and no other.
+        done.await.unwrap_or_else(|_| {
+            Err(Problem::new(
+                ProblemKind::Internal,
+                "The daemon met a defect of its own; see its log.",
+            ))
+        })
+    }
+}
+
+/// Why an act was refused: by decision, or by what it met.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Denied(authz::Denied),
+    Problem(Problem),
+    Vault(VaultError),
+}
+
+impl From<authz::Denied> for Refused {
+    fn from(denied: authz::Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<VaultError> for Refused {
+    fn from(error: VaultError) -> Self {
+        Self::Vault(error)
+    }
+}
+
+impl From<domain::Invalid> for Refused {
+    fn from(invalid: domain::Invalid) -> Self {
+        Self::Problem(Problem::invalid(&invalid))
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+pub(crate) fn unauthorized() -> Problem {
+    let detail = "Send a valid token in the header `Authorization: Bearer TOKEN`.";
+    Problem::new(ProblemKind::Unauthorized, detail)
+}

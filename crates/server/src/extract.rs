@@ -1,0 +1,243 @@
+//! What handlers take out of a request. Each handler takes its [`Caller`] first, so that nobody
+//! learns what a body or path should look like before signing in.
+
+use std::time::Duration;
+
+use api::{Problem, ProblemKind};
+use authz::Actor;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use domain::{Invalid, OrgName, ProjectName, ProjectPath, ResourceVersion, SecretName, SecretPath};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use crate::answer::Failure;
+use crate::app::{App, unauthorized};
+
+/// The largest body: a payload of 1 MiB in base64, and room for the rest.
+const MAX_BODY_BYTES: usize = 2 << 20;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest header that can hold a token of ours.
+const MAX_TOKEN_BYTES: usize = 256;
+
+/// Who is asking, with the token, so that rights can be decided anew.
+pub(crate) struct Caller {
+    pub(crate) actor: Actor,
+    pub(crate) token: Zeroizing<String>,
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let token = bearer(&parts.headers).ok_or_else(unauthorized)?;
+        let actor = app.vault().authenticate(&token).ok_or_else(unauthorized)?;
+        Ok(Self { actor, token })
+    }
+}
+
+/// The token of exactly one `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(only), None) = (all.next(), all.next()) else { return None };
+    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
+    let plausible = scheme.eq_ignore_ascii_case("bearer") && token.len() <= MAX_TOKEN_BYTES;
+    plausible.then(|| Zeroizing::new(token.trim().to_owned()))
+}
+
+/// The organization in the path. Until organizations can be made, there is the default one.
+pub(crate) struct InOrg(pub(crate) OrgName);
+
+impl FromRequestParts<App> for InOrg {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let names = PathNames::take(parts, app).await?;
+        Ok(Self(OrgName::parse(names.one("org")?)?))
+    }
+}
+
+/// The project in the path.
+pub(crate) struct InProject(pub(crate) ProjectPath);
+
+impl FromRequestParts<App> for InProject {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        PathNames::take(parts, app).await?.project().map(Self)
+    }
+}
+
+/// The secret in the path.
+pub(crate) struct OfSecret(pub(crate) SecretPath);
+
+impl FromRequestParts<App> for OfSecret {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let names = PathNames::take(parts, app).await?;
+        let name = SecretName::parse(names.one("name")?)?;
+        Ok(Self(SecretPath { project: names.project()?, name }))
+    }
+}
+
+/// The names in the path, percent-decoded once.
+struct PathNames(RawPathParams);
+
+impl PathNames {
+    async fn take(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let names = RawPathParams::from_request_parts(parts, app).await;
+        names.map(Self).map_err(|_| Invalid::new("path", "must be percent-encoded UTF-8").into())
+    }
+
+    fn one(&self, name: &str) -> Result<&str, Failure> {
+        let found = self.0.iter().find_map(|(key, value)| (key == name).then_some(value));
+        found.ok_or_else(|| Problem::new(ProblemKind::Internal, "The route lacks a name.").into())
+    }
+
+    fn project(&self) -> Result<ProjectPath, Failure> {
+        let org = OrgName::parse(self.one("org")?)?;
+        Ok(ProjectPath { org, project: ProjectName::parse(self.one("project")?)? })
+    }
+}
+
+/// The token's identity in the path.
+pub(crate) struct TokenId(pub(crate) domain::Uid);
+
+impl FromRequestParts<App> for TokenId {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let names = PathNames::take(parts, app).await?;
+        Ok(Self(domain::Uid::parse(names.one("id")?)?))
+    }
+}
+
+/// The resource version that `If-Match` insists on.
+pub(crate) struct IfMatch(Option<ResourceVersion>);
+
+impl IfMatch {
+    /// The one version that header and body insist on together.
+    pub(crate) fn and(
+        &self,
+        body: Option<ResourceVersion>,
+    ) -> Result<Option<ResourceVersion>, Invalid> {
+        match (self.0, body) {
+            (Some(header), Some(body)) if header != body => Err(Invalid::new(
+                "metadata.resourceVersion",
+                "must be the same as in the If-Match header, or stand in one of the two only",
+            )),
+            (header, body) => Ok(header.or(body)),
+        }
+    }
+}
+
+impl FromRequestParts<App> for IfMatch {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Failure> {
+        let mut all = parts.headers.get_all(header::IF_MATCH).iter();
+        let only = match (all.next(), all.next()) {
+            (None, _) => return Ok(Self(None)),
+            (Some(only), None) => only.to_str().unwrap_or_default().trim(),
+            (Some(_), Some(_)) => "",
+        };
+        if only == "*" {
+            return Ok(Self(None));
+        }
+        let bare = only.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(only);
+        let version = ResourceVersion::parse(bare).map_err(|_| {
+            Invalid::new("If-Match", "must be one ETag exactly as Tresor returned it")
+        })?;
+        Ok(Self(Some(version)))
+    }
+}
+
+/// The query string's parameters, each at most once and none unknown.
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Refuses parameters that the route does not have.
+    pub(crate) fn only(self, known: &[&str]) -> Result<Self, Invalid> {
+        for (index, (name, _)) in self.0.iter().enumerate() {
+            let repeated = self.0.iter().skip(index + 1).any(|(other, _)| other == name);
+            if !known.contains(&name.as_str()) || repeated {
+                let fix = if known.is_empty() {
+                    "must be left out".to_owned()
+                } else {
+                    format!("may hold each of {} once, and nothing else", known.join(", "))
+                };
+                return Err(Invalid::new("query", fix));
+            }
+        }
+        Ok(self)
+    }
+
+    /// A parameter's text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|(key, value)| (key == name).then_some(value.as_str()))
+    }
+
+    /// A parameter's number, from 1 up.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Invalid> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| *number >= 1);
+        number.map(Some).ok_or_else(|| Invalid::new(name, "must be a whole number from 1 up"))
+    }
+}
+
+impl FromRequestParts<App> for Query {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let parsed = axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, app);
+        match parsed.await {
+            Ok(axum::extract::Query(pairs)) => Ok(Self(pairs)),
+            Err(_) => Err(Invalid::new("query", "must be percent-encoded UTF-8").into()),
+        }
+    }
+}
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Failure> {
+        let media_type = request.headers().get(header::CONTENT_TYPE);
+        if !media_type.is_some_and(|value| is_json(value.to_str().unwrap_or_default())) {
+            let detail = "Send the body as JSON, with the header `Content-Type: application/json`.";
+            let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
+            return Err(problem.at("Content-Type").into());
+        }
+        let collected = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+        let body = match tokio::time::timeout(BODY_TIMEOUT, collected).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => return Err(unreadable(error.as_ref()).into()),
+            Err(_) => {
+                let detail = "The body did not arrive in time. Send it at once.";
+                return Err(Problem::new(ProblemKind::RequestTimeout, detail).into());
+            }
+        };
+        api::parse(&body).map(Self).map_err(Failure)
+    }
+}
+
+fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static)) -> Problem {
+    if error.is::<LengthLimitError>() {
+        let detail =
+            format!("The body is larger than {MAX_BODY_BYTES} bytes. A payload is at most 1 MiB.");
+        return Problem::new(ProblemKind::PayloadTooLarge, detail).at("body");
+    }
+    let detail = "The body could not be read to its end. Send it again.";
+    Problem::new(ProblemKind::MalformedBody, detail).at("body")
+}

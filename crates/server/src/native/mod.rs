@@ -1,0 +1,54 @@
+//! The native API, `/tresor/v1`, and the probes.
+
+mod project;
+mod secret;
+mod show;
+mod token;
+
+use api::{Problem, ProblemKind};
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{delete, get};
+use http::StatusCode;
+
+use crate::answer::{Failure, json, not_found};
+use crate::app::App;
+
+/// The route table.
+pub(crate) fn routes(app: App) -> Router {
+    let project = "/tresor/v1/orgs/{org}/projects/{project}";
+    let secret = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}";
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(healthz))
+        .route("/tresor/v1/whoami", get(token::whoami))
+        .route("/tresor/v1/tokens", get(token::list).post(token::create))
+        .route("/tresor/v1/tokens/{id}", delete(token::revoke))
+        .route("/tresor/v1/orgs/{org}/projects", get(project::list).post(project::create))
+        .route(project, get(project::show).put(project::replace).delete(project::delete))
+        .route(&format!("{project}/projections"), get(project::projections))
+        .route(&format!("{project}/secrets"), get(secret::list).post(secret::create))
+        .route(secret, get(secret::show).put(secret::put).delete(secret::delete))
+        .route(&format!("{secret}/data"), get(secret::data))
+        .route(&format!("{secret}/versions"), get(secret::versions))
+        .fallback(async || Failure(not_found()))
+        .method_not_allowed_fallback(async || {
+            let detail = "This path exists, and not for this method. See the Allow header.";
+            Failure(Problem::new(ProblemKind::MethodNotAllowed, detail))
+        })
+        .with_state(app)
+}
+
+/// Alive, and able to serve: a store that stopped taking writes needs a restart, which is what a
+/// failing probe asks for.
+async fn healthz(State(app): State<App>) -> Result<Response, Failure> {
+    match app.vault().failure() {
+        None => Ok(json(StatusCode::OK, &serde_json::json!({ "status": "ok" }))),
+        Some(_) => {
+            let detail =
+                "The store has stopped taking writes; the daemon's log says why. Restart it.";
+            Err(Problem::new(ProblemKind::Busy, detail).into())
+        }
+    }
+}

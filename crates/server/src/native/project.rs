@@ -1,0 +1,128 @@
+//! `/tresor/v1/orgs/{org}/projects`
+
+use api::{ProjectBody, ProjectList, ProjectWrite, ProjectionList};
+use authz::{Administer, List, WholeStore, decide};
+use axum::extract::State;
+use axum::response::Response;
+use domain::{Invalid, OrgName, ProjectPath};
+use http::StatusCode;
+use vault::ProjectChange;
+
+use super::show;
+use crate::answer::{Failure, json, json_at, no_content, not_found};
+use crate::app::App;
+use crate::extract::{Caller, IfMatch, InOrg, InProject, Json, Query};
+
+/// The projects that the caller may list.
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    InOrg(org): InOrg,
+    query: Query,
+) -> Result<Response, Failure> {
+    query.only(&[])?;
+    let mut page = app.act(caller, |vault, actor| Ok(vault.projects(actor)?)).await?;
+    page.items.retain(|project| project.path.org == org);
+    let metadata = show::list_metadata(&page);
+    let items = page.items.iter().map(show::project).collect();
+    Ok(json(StatusCode::OK, &ProjectList { metadata, items }))
+}
+
+/// Makes a project; an administrator's act.
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    InOrg(org): InOrg,
+    Json(body): Json<ProjectWrite>,
+) -> Result<Response, Failure> {
+    let body = app
+        .act(caller, move |vault, actor| {
+            let permit = decide::<Administer, _>(actor, WholeStore, vault.clock().now())?;
+            // Organizations come with users; until then there is the default one.
+            if org != OrgName::default_org() {
+                return Err(not_found().into());
+            }
+            if body.metadata.resource_version.is_some() {
+                let fix = "must be left out: the project does not exist yet";
+                return Err(Invalid::new("metadata.resourceVersion", fix).into());
+            }
+            let path = ProjectPath { org: org.clone(), project: body.name()? };
+            Ok(vault.create_project(&permit, &path, body.spec.rules()?)?)
+        })
+        .await?;
+    Ok(answer(StatusCode::CREATED, &show::project(&body)))
+}
+
+/// One project.
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    InProject(path): InProject,
+) -> Result<Response, Failure> {
+    let view = app
+        .act(caller, move |vault, actor| {
+            let permit = decide::<List, _>(actor, path.clone(), vault.clock().now())?;
+            Ok(vault.project(&permit)?)
+        })
+        .await?;
+    Ok(answer(StatusCode::OK, &show::project(&view)))
+}
+
+/// Replaces a project's rules.
+pub(super) async fn replace(
+    State(app): State<App>,
+    caller: Caller,
+    InProject(path): InProject,
+    if_match: IfMatch,
+    Json(body): Json<ProjectWrite>,
+) -> Result<Response, Failure> {
+    let view = app
+        .act(caller, move |vault, actor| {
+            let permit = decide::<Administer, _>(actor, path.clone(), vault.clock().now())?;
+            if body.metadata.name.as_deref().is_some_and(|name| name != path.project.as_str()) {
+                let fix = "must be the project's name in the path, or be left out";
+                return Err(Invalid::new("metadata.name", fix).into());
+            }
+            let expected = if_match.and(body.expected()?)?;
+            let change = ProjectChange { rules: body.spec.rules()?, expected };
+            Ok(vault.change_project(&permit, &change)?)
+        })
+        .await?;
+    Ok(answer(StatusCode::OK, &show::project(&view)))
+}
+
+/// Removes an empty project; an administrator's act.
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    InProject(path): InProject,
+    if_match: IfMatch,
+) -> Result<Response, Failure> {
+    app.act(caller, move |vault, actor| {
+        let permit = decide::<Administer, _>(actor, path.clone(), vault.clock().now())?;
+        Ok(vault.delete_project(&permit, if_match.and(None)?)?)
+    })
+    .await?;
+    Ok(no_content())
+}
+
+/// How the project's projections stand.
+pub(super) async fn projections(
+    State(app): State<App>,
+    caller: Caller,
+    InProject(path): InProject,
+) -> Result<Response, Failure> {
+    let statuses = app
+        .act(caller, move |vault, actor| {
+            let permit = decide::<List, _>(actor, path.clone(), vault.clock().now())?;
+            vault.project(&permit)?;
+            Ok(vault.projections(&permit))
+        })
+        .await?;
+    let items = statuses.iter().map(show::projection).collect();
+    Ok(json(StatusCode::OK, &ProjectionList { items }))
+}
+
+fn answer(status: StatusCode, body: &ProjectBody) -> Response {
+    json_at(status, &body.metadata.resource_version, body)
+}
