@@ -1,1 +1,157 @@
-//! x
+//! Typed calls to a daemon's native API.
+
+use api::{
+    Problem, ProjectBody, ProjectWrite, ProjectionList, SecretBody, SecretData, SecretWrite,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// What may stand in a path segment as it is: the unreserved characters of RFC 3986.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The daemon's answer is not what its API promises.
+    #[error("the daemon's answer cannot be understood")]
+    Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The daemon does not answer.
+    #[error("the daemon does not answer")]
+    Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The daemon refused the call.
+    #[error("{}", .0.detail)]
+    Refused(Box<Problem>),
+    /// The daemon's address or the token cannot be used.
+    #[error("the {0} is not usable in a request")]
+    Setting(&'static str),
+}
+
+/// A daemon's address and a token to it.
+pub struct Client {
+    http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
+    address: String,
+    authorization: HeaderValue,
+}
+
+impl Client {
+    /// A client for the daemon at `address`, such as `http://127.0.0.1:8220`.
+    ///
+    /// # Errors
+    /// When the token cannot stand in a header.
+    pub fn new(address: &str, token: &str) -> Result<Self, ClientError> {
+        let authorization = zeroize::Zeroizing::new(format!("Bearer {token}"));
+        let mut authorization =
+            HeaderValue::from_str(&authorization).map_err(|_| ClientError::Setting("token"))?;
+        authorization.set_sensitive(true);
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { http, address: address.trim_end_matches('/').to_owned(), authorization })
+    }
+
+    /// Makes a project in the default organization.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn create_project(&self, project: &ProjectWrite) -> Result<ProjectBody, ClientError> {
+        self.call(Method::POST, "/tresor/v1/orgs/default/projects", Some(project)).await
+    }
+
+    /// Makes a secret or gives it a new version.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn put_secret(
+        &self,
+        project: &str,
+        name: &str,
+        secret: &SecretWrite,
+    ) -> Result<SecretBody, ClientError> {
+        self.call(Method::PUT, &secret_path(project, name), Some(secret)).await
+    }
+
+    /// One version in the clear: the current one, or the one named.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn secret_data(
+        &self,
+        project: &str,
+        name: &str,
+        version: Option<u64>,
+    ) -> Result<SecretData, ClientError> {
+        let query = version.map(|version| format!("?version={version}")).unwrap_or_default();
+        let path = format!("{}/data{query}", secret_path(project, name));
+        self.call(Method::GET, &path, None::<&()>).await
+    }
+
+    /// Removes a secret.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn delete_secret(&self, project: &str, name: &str) -> Result<(), ClientError> {
+        self.send(Method::DELETE, &secret_path(project, name), None::<&()>).await.map(|_| ())
+    }
+
+    /// How a project's projections stand.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn projections(&self, project: &str) -> Result<ProjectionList, ClientError> {
+        let path = format!("{}/projections", project_path(project));
+        self.call(Method::GET, &path, None::<&()>).await
+    }
+
+    async fn call<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, ClientError> {
+        let answer = self.send(method, path, body).await?;
+        serde_json::from_slice(&answer).map_err(|error| ClientError::Answer(Box::new(error)))
+    }
+
+    async fn send<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<Bytes, ClientError> {
+        let bytes = body.map(serde_json::to_vec).transpose();
+        let bytes = bytes.map_err(|error| ClientError::Answer(Box::new(error)))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.address))
+            .header(header::AUTHORIZATION, self.authorization.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(bytes.unwrap_or_default()))
+            .map_err(|_| ClientError::Setting("daemon's address"))?;
+        let answer = self.http.request(request).await;
+        let answer = answer.map_err(|error| ClientError::Connection(Box::new(error)))?;
+        let refused = !answer.status().is_success();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(ClientError::Connection)?.to_bytes();
+        if !refused {
+            return Ok(body);
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
+            Err(error) => Err(ClientError::Answer(Box::new(error))),
+        }
+    }
+}
+
+fn project_path(project: &str) -> String {
+    format!("/tresor/v1/orgs/default/projects/{}", utf8_percent_encode(project, SEGMENT))
+}
+
+fn secret_path(project: &str, name: &str) -> String {
+    format!("{}/secrets/{}", project_path(project), utf8_percent_encode(name, SEGMENT))
+}

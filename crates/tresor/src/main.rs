@@ -1,1 +1,50 @@
-fn main() {}
+//! The `tresor` binary.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
+use tracing_subscriber::EnvFilter;
+use tresor::command::Cli;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Every allocation is wiped when it is freed: values pass through buffers of libraries too.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    harden();
+    log();
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure.message);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+/// No core dumps, no tracing by other processes of the user, and no file that others can read.
+fn harden() {
+    umask(Mode::RWXG | Mode::RWXO);
+    // Where the system refuses this there is nothing better to do than to go on.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Logs go to standard error; `TRESOR_LOG` takes the levels, such as `info,sync=debug`.
+fn log() {
+    let filter = EnvFilter::builder().with_env_var("TRESOR_LOG");
+    let filter = filter.with_default_directive(tracing::level_filters::LevelFilter::INFO.into());
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter.from_env_lossy());
+    subscriber.init();
+}
+
+#[expect(clippy::print_stderr, reason = "the one line that says why the command failed")]
+fn complain(message: &str) {
+    eprintln!("tresor: {message}");
+}

@@ -78,6 +78,33 @@ impl DataDir {
         self.store().exists() && !self.head().exists()
     }
 
+    /// Notes that a store is being made here, so that a run that is cut off can be told from one
+    /// that was finished.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn begin_making(&self) -> Result<(), OpenError> {
+        replace_file(&self.making(), b"")
+    }
+
+    /// Whether a store is being made here, or was and has not been finished.
+    pub fn is_being_made(&self) -> bool {
+        self.making().exists()
+    }
+
+    /// Notes that the store is finished.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish_making(&self) -> Result<(), OpenError> {
+        remove_file_if_there(&self.making())?;
+        self.sync()
+    }
+
+    fn making(&self) -> PathBuf {
+        self.root.join("INITIALIZING")
+    }
+
     fn keyring(&self) -> PathBuf {
         self.root.join("keyring")
     }

@@ -1,0 +1,97 @@
+//! A running daemon: the store, the listener and the sync worker, started in order and stopped in
+//! the reverse one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crypto::RootKey;
+use server::{App, Listener};
+use store::{DataDir, SledEngine};
+use sync::Worker;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::SystemClock;
+use crate::failure::{Failure, chain};
+use crate::init::{Opened, open};
+use crate::source::InProcess;
+
+/// What a daemon needs to know.
+pub(crate) struct Options {
+    pub(crate) listen: SocketAddr,
+    pub(crate) insecure_plain_http: bool,
+    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) in_cluster: bool,
+    pub(crate) cluster_name: String,
+}
+
+/// A running daemon.
+pub(crate) struct Daemon {
+    pub(crate) address: SocketAddr,
+    engine: Arc<SledEngine>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Daemon {
+    /// Starts a daemon on a finished data directory. What can be refused without touching the
+    /// store is refused first.
+    pub(crate) async fn start(
+        dir: DataDir,
+        root: RootKey,
+        options: Options,
+    ) -> Result<Self, Failure> {
+        let listener = Listener::bind(options.listen, options.insecure_plain_http).await;
+        let listener = listener.map_err(|error| Failure::new(chain(&error)))?;
+        let address = listener.address().map_err(|error| Failure::new(error.to_string()))?;
+        let kubernetes = match &options.kubeconfig {
+            Some(path) => Some(sync::client_from_kubeconfig(path).await),
+            None if options.in_cluster => Some(sync::client_in_cluster()),
+            None => None,
+        };
+        let kubernetes = kubernetes.transpose().map_err(|error| Failure::new(chain(&error)))?;
+        let opened = tokio::task::spawn_blocking(move || open(dir, &root));
+        let Opened { engine, vault } =
+            opened.await.map_err(|_| Failure::new("the store could not be opened"))??;
+        let stop = watch::Sender::new(false);
+        let source = Arc::new(InProcess(vault.clone()));
+        let worker = Worker::new(
+            source,
+            kubernetes,
+            options.cluster_name,
+            vault.store_id(),
+            Arc::new(SystemClock),
+        );
+        let tasks = vec![
+            tokio::spawn(listener.serve(App::new(vault.clone()), stopped(&stop))),
+            tokio::spawn(worker.run(stopped(&stop))),
+        ];
+        Ok(Self { address, engine, stop, tasks })
+    }
+
+    /// The daemon's base address.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Lets requests in flight finish, then closes the store.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A task that panicked has said so; the store is closed all the same.
+            let _ = task.await;
+        }
+        let engine = self.engine;
+        let closed = tokio::task::spawn_blocking(move || engine.close()).await;
+        Ok(closed.map_err(|_| Failure::new("the store could not be closed"))??)
+    }
+}
+
+/// Completes when the daemon is to stop, or is gone.
+fn stopped(stop: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut stop = stop.subscribe();
+    async move {
+        let _ = stop.wait_for(|stopped| *stopped).await;
+    }
+}

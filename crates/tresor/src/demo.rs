@@ -1,0 +1,4 @@
+//! x
+pub(crate) async fn demo() -> Result<(), crate::Failure> {
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Why a command failed, as one line and an exit code.
+
+use crypto::KeyringError;
+use store::OpenError;
+
+/// A command's failure.
+#[derive(Debug)]
+pub struct Failure {
+    /// One line that says what to do.
+    pub message: String,
+    /// The process's exit code.
+    pub exit_code: u8,
+}
+
+/// Anything that has no code of its own.
+pub(crate) const GENERAL: u8 = 1;
+const WRONG_ROOT_KEY: u8 = 3;
+const LOCKED: u8 = 4;
+const DAMAGED: u8 = 5;
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: GENERAL }
+    }
+}
+
+/// An error and everything under it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        message = format!("{message}: {inner}");
+        source = inner.source();
+    }
+    message.replace('\n', " ")
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(chain(error.as_ref()))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let exit_code = match &error {
+            OpenError::Locked { .. } => LOCKED,
+            OpenError::Damaged { .. } | OpenError::NewerFormat { .. } => DAMAGED,
+            OpenError::Io { .. } => GENERAL,
+        };
+        Self { message: chain(&error), exit_code }
+    }
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
+        let exit_code = match error {
+            KeyringError::WrongRootKey => WRONG_ROOT_KEY,
+            KeyringError::Damaged | KeyringError::NewerFormat { .. } => DAMAGED,
+        };
+        Self { message: chain(&error), exit_code }
+    }
+}
+
+impl From<vault::VaultError> for Failure {
+    fn from(error: vault::VaultError) -> Self {
+        let damaged =
+            matches!(error, vault::VaultError::Damaged | vault::VaultError::KeyringGeneration);
+        Self { message: chain(&error), exit_code: if damaged { DAMAGED } else { GENERAL } }
+    }
+}

@@ -1,0 +1,15 @@
+//! The parts of the binary: its command line, its daemon, its demonstration, and the throw-away
+//! cluster that the demonstration and the tests run against.
+
+mod clock;
+pub mod cluster;
+pub mod command;
+mod daemon;
+mod demo;
+mod failure;
+mod init;
+mod root_key;
+mod serve;
+mod source;
+
+pub use failure::Failure;
