@@ -12,7 +12,11 @@ use crate::app::{Refused, unauthorized};
 /// A JSON answer; it may hold a value, so no cache may keep it.
 pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
     match serde_json::to_vec(body) {
-        Ok(bytes) => with_type(status, bytes, "application/json"),
+        Ok(mut bytes) => {
+            // For whoever reads it in a terminal.
+            bytes.push(b'\n');
+            with_type(status, bytes, "application/json")
+        }
         Err(_) => Failure(Problem::new(ProblemKind::Internal, "The answer could not be written."))
             .into_response(),
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
 
 use crate::failure::Failure;
 use crate::{demo, init, serve};
@@ -22,7 +23,7 @@ enum Command {
     AdminToken(StoreArgs),
     /// Show the main job in a minute, with a throw-away daemon and, where found, a cluster.
     Demo,
-    /// Make a store and print its first administrator's token.
+    /// Make a store and print its first administrator's token, which is shown this once.
     Init(StoreArgs),
     /// Run the daemon.
     Serve(ServeArgs),
@@ -70,6 +71,15 @@ pub struct ServeArgs {
 }
 
 impl Cli {
+    /// What is logged unless `TRESOR_LOG` says otherwise: everything that a running daemon has to
+    /// tell, and of the others only what goes wrong.
+    pub const fn log_level(&self) -> LevelFilter {
+        match self.command {
+            Command::Serve(_) => LevelFilter::INFO,
+            Command::AdminToken(_) | Command::Demo | Command::Init(_) => LevelFilter::ERROR,
+        }
+    }
+
     /// Runs the command.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tresor::command::Cli;
 use zeroizing_alloc::ZeroAlloc;
@@ -16,8 +17,9 @@ static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
     harden();
-    log();
-    match Cli::parse().run() {
+    let cli = Cli::parse();
+    log(cli.log_level());
+    match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure.message);
@@ -34,9 +36,9 @@ fn harden() {
 }
 
 /// Logs go to standard error; `TRESOR_LOG` takes the levels, such as `info,sync=debug`.
-fn log() {
+fn log(level: LevelFilter) {
     let filter = EnvFilter::builder().with_env_var("TRESOR_LOG");
-    let filter = filter.with_default_directive(tracing::level_filters::LevelFilter::INFO.into());
+    let filter = filter.with_default_directive(level.into());
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

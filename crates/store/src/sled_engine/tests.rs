@@ -448,7 +448,7 @@ fn events_are_delivered_in_whole_commits_and_resumed_without_loss() {
     let mut seen = Vec::new();
     while after < engine.revision() {
         let page = engine.events_after(after, 3).unwrap().unwrap();
-        assert!(page.events.len() % 2 == 0 && !page.events.is_empty());
+        assert!(page.events.len().is_multiple_of(2) && !page.events.is_empty());
         seen.extend(page.events.iter().map(|event| (event.revision.get(), event.index)));
         after = page.through;
     }
