@@ -152,3 +152,6 @@ fn persist<T>(mut attempt: impl FnMut() -> Result<T, VaultError>) -> Result<T, V
     }
     attempt()
 }
+
+#[cfg(test)]
+mod tests;

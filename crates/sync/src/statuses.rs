@@ -1,0 +1,93 @@
+//! How each projection stands, told to the source whenever it changes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use domain::{Clock, Placement, ProjectionState, ProjectionStatus, ResourceVersion, Uid};
+
+use crate::failure::Failure;
+use crate::source::{SecretMeta, Source};
+
+/// The statuses that were reported last.
+pub(crate) struct Statuses<S> {
+    source: Arc<S>,
+    clock: Arc<dyn Clock>,
+    all: HashMap<Placement, BTreeMap<Uid, ProjectionStatus>>,
+}
+
+impl<S: Source> Statuses<S> {
+    pub(crate) fn new(source: Arc<S>, clock: Arc<dyn Clock>) -> Self {
+        Self { source, clock, all: HashMap::new() }
+    }
+
+    /// Forgets the projections of secrets that no longer claim the place.
+    pub(crate) fn keep_only(&mut self, placement: &Placement, claimants: &[SecretMeta]) {
+        let Some(known) = self.all.get_mut(placement) else {
+            return;
+        };
+        known.retain(|uid, _| {
+            let claims = claimants.iter().any(|secret| secret.uid == *uid);
+            if !claims {
+                self.source.forget(*uid, placement);
+            }
+            claims
+        });
+        if known.is_empty() {
+            self.all.remove(placement);
+        }
+    }
+
+    /// The projection holds exactly that version.
+    pub(crate) fn synced(
+        &mut self,
+        secret: &SecretMeta,
+        placement: &Placement,
+        at: (u64, ResourceVersion),
+    ) {
+        self.set(secret, placement, ProjectionState::Synced, None, Some(at));
+    }
+
+    /// The projection stands so, for that reason.
+    pub(crate) fn failed(&mut self, secret: &SecretMeta, placement: &Placement, failure: Failure) {
+        self.set(secret, placement, failure.state, Some(failure.message), None);
+    }
+
+    /// The projection is about to be worked on; a failure that is known stays shown until then.
+    pub(crate) fn pending(&mut self, secret: &SecretMeta, placement: &Placement) {
+        let known = self.all.get(placement).and_then(|known| known.get(&secret.uid));
+        let stands = known.is_some_and(|status| match status.state {
+            ProjectionState::NameTaken => false,
+            ProjectionState::Synced => status.synced.is_some_and(|(_, at)| at >= secret.changed_at),
+            _ => true,
+        });
+        if !stands {
+            self.set(secret, placement, ProjectionState::Pending, None, None);
+        }
+    }
+
+    fn set(
+        &mut self,
+        secret: &SecretMeta,
+        placement: &Placement,
+        state: ProjectionState,
+        message: Option<String>,
+        synced: Option<(u64, ResourceVersion)>,
+    ) {
+        let known = self.all.entry(placement.clone()).or_default();
+        let before = known.get(&secret.uid);
+        let same_state = before.is_some_and(|before| before.state == state);
+        let status = ProjectionStatus {
+            secret: secret.path.clone(),
+            uid: secret.uid,
+            placement: placement.clone(),
+            state,
+            synced: synced.or_else(|| before?.synced),
+            since: before.filter(|_| same_state).map_or_else(|| self.clock.now(), |b| b.since),
+            message,
+        };
+        if before != Some(&status) {
+            known.insert(secret.uid, status.clone());
+            self.source.report(status);
+        }
+    }
+}

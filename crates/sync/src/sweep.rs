@@ -1,0 +1,179 @@
+//! Confirming tombstones: looking once more, at the cluster itself, whether copies remain.
+//!
+//! The views would nearly do, but they trail behind our own writes: a copy that was created a
+//! moment before its tombstone came may not be seen yet, and would stay for ever. So the list is
+//! taken after all acts that could write such a copy have ended, and by a call of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use domain::{Namespace, Placement, Retired, Tombstone};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::desired::Desired;
+use crate::failure::CallError;
+use crate::kubernetes::Kubernetes;
+use crate::marks::Marks;
+use crate::observed::found_marks;
+use crate::source::{SecretMeta, Source};
+use crate::tombstones::{Copy, TombstoneId, Tombstones};
+
+/// So long after a tombstone or a deletion, to take many at once.
+const DELAY: Duration = Duration::from_millis(100);
+/// At least so long between two sweeps, since each lists whole namespaces.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// When to sweep.
+#[derive(Default)]
+pub(crate) struct SweepClock {
+    running: bool,
+    at: Option<Instant>,
+    last: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl SweepClock {
+    /// Something happened that may let a tombstone be confirmed.
+    pub(crate) fn hasten(&mut self, now: Instant) {
+        self.backoff.reset();
+        let earliest = self.last.map_or(now, |last| (last + INTERVAL).max(now));
+        self.at = Some(earliest + DELAY);
+    }
+
+    /// When the next sweep is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.at.filter(|_| !self.running)
+    }
+
+    /// Whether a sweep is to begin now; if so, it has begun.
+    pub(crate) fn begin(&mut self, now: Instant) -> bool {
+        let due = self.next_due().is_some_and(|at| at <= now);
+        if due {
+            self.running = true;
+            self.at = None;
+            self.last = Some(now);
+        }
+        due
+    }
+
+    /// A sweep has ended; another follows if something remains.
+    pub(crate) fn end(&mut self, remains: bool, now: Instant) {
+        self.running = false;
+        if remains && self.at.is_none() {
+            self.at = Some(now + self.backoff.next_delay());
+        }
+    }
+}
+
+/// What a sweep is for and what it found.
+pub(crate) struct Sweep {
+    candidates: BTreeMap<TombstoneId, Tombstone>,
+    in_use: BTreeSet<Namespace>,
+    /// The namespaces whose complete list succeeded, and what is in them.
+    found: BTreeMap<Namespace, Vec<(String, Marks)>>,
+}
+
+impl Sweep {
+    /// A sweep for all tombstones that no running act concerns.
+    pub(crate) fn new<'a>(
+        tombstones: &Tombstones,
+        in_use: BTreeSet<Namespace>,
+        running: impl Iterator<Item = (&'a Placement, &'a Option<SecretMeta>)> + Clone,
+    ) -> Self {
+        let is_free =
+            |what: &Retired| !running.clone().any(|(at, wanted)| concerns(what, at, wanted));
+        let candidates = tombstones.iter().filter(|((_, what), _)| is_free(what));
+        let candidates =
+            candidates.map(|(id, tombstone)| (id.clone(), tombstone.clone())).collect();
+        Self { candidates, in_use, found: BTreeMap::new() }
+    }
+
+    /// Lists every namespace. One that fails holds up only the tombstones that reach into it.
+    pub(crate) async fn look(mut self, kubernetes: Kubernetes) -> Self {
+        let reach = self.candidates.keys().flat_map(|(_, what)| self.reach(what));
+        for namespace in reach.collect::<BTreeSet<_>>() {
+            match kubernetes.list(&namespace).await {
+                Ok(objects) => {
+                    let marks = objects
+                        .iter()
+                        .map(|meta| (meta.name.clone().unwrap_or_default(), found_marks(meta)));
+                    self.found.insert(namespace, marks.collect());
+                }
+                Err(CallError::Changed) => {}
+                Err(CallError::Failed(failure)) => tracing::debug!(
+                    kubernetes.namespace = %namespace,
+                    projection.state = %failure.state,
+                    "a namespace could not be listed, so its tombstones stay"
+                ),
+            }
+        }
+        self
+    }
+
+    /// The tombstones of which nothing remains.
+    pub(crate) fn confirmed(
+        mut self,
+        cluster: &str,
+        store: &str,
+        tombstones: &Tombstones,
+        desired: &Desired,
+    ) -> Vec<Tombstone> {
+        for (namespace, objects) in &self.found {
+            for (name, marks) in objects {
+                let placement = Placement {
+                    cluster: cluster.to_owned(),
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                };
+                let Some(owner) = marks.owner(&placement, store) else {
+                    continue;
+                };
+                let copy = Copy { placement: &placement, owner, marks };
+                for id in tombstones.standing_for(&copy, desired) {
+                    self.candidates.remove(id);
+                }
+            }
+        }
+        let seen = |what: &Retired| self.reach(what).iter().all(|ns| self.found.contains_key(ns));
+        let complete = self.candidates.iter().filter(|((_, what), _)| seen(what));
+        complete.map(|(_, tombstone)| tombstone.clone()).collect()
+    }
+
+    /// The namespaces that must be free of copies before a tombstone is confirmed.
+    fn reach(&self, what: &Retired) -> BTreeSet<Namespace> {
+        match what {
+            Retired::Secret { .. } => self.in_use.clone(),
+            Retired::Rule { namespace, .. } => [namespace.clone()].into(),
+        }
+    }
+}
+
+/// Whether an act could be writing a copy that the tombstone stands for.
+fn concerns(what: &Retired, placement: &Placement, wanted: &Option<SecretMeta>) -> bool {
+    let Some(wanted) = wanted else {
+        return false;
+    };
+    match what {
+        Retired::Secret { uid, .. } => *uid == wanted.uid,
+        Retired::Rule { project, namespace } => {
+            *namespace == placement.namespace && *project == wanted.path.project
+        }
+    }
+}
+
+/// Tells the source, and returns those that it has taken note of.
+pub(crate) async fn confirm<S: Source>(source: &S, tombstones: Vec<Tombstone>) -> Vec<TombstoneId> {
+    let mut done = Vec::with_capacity(tombstones.len());
+    for tombstone in tombstones {
+        match source.removed(&tombstone).await {
+            Ok(()) => done.push((tombstone.at, tombstone.what)),
+            Err(error) => tracing::debug!(
+                tombstone.revision = %tombstone.at,
+                error = &error as &dyn std::error::Error,
+                "a removal could not be reported; it is tried again"
+            ),
+        }
+    }
+    done
+}

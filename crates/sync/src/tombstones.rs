@@ -1,0 +1,187 @@
+//! What is to be removed, and what a tombstone covers. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Namespace, Placement, Retired, Revision, Tombstone, Uid};
+
+use crate::desired::Desired;
+use crate::marks::Marks;
+
+/// A tombstone's identity.
+pub(crate) type TombstoneId = (Revision, Retired);
+
+/// The tombstones that are not confirmed yet.
+#[derive(Default)]
+pub(crate) struct Tombstones {
+    all: BTreeMap<TombstoneId, Tombstone>,
+    secrets: BTreeMap<Uid, BTreeSet<TombstoneId>>,
+    rules: BTreeMap<Namespace, BTreeSet<TombstoneId>>,
+}
+
+/// A copy in the cluster that is ours.
+pub(crate) struct Copy<'a> {
+    pub(crate) placement: &'a Placement,
+    pub(crate) owner: Uid,
+    pub(crate) marks: &'a Marks,
+}
+
+impl Tombstones {
+    /// Forgets everything and starts from a snapshot.
+    pub(crate) fn replace(&mut self, tombstones: Vec<Tombstone>) {
+        *self = Self::default();
+        tombstones.into_iter().for_each(|tombstone| self.insert(tombstone));
+    }
+
+    pub(crate) fn insert(&mut self, tombstone: Tombstone) {
+        let id = (tombstone.at, tombstone.what.clone());
+        match &tombstone.what {
+            Retired::Secret { uid, .. } => self.secrets.entry(*uid).or_default().insert(id.clone()),
+            Retired::Rule { namespace, .. } => {
+                self.rules.entry(namespace.clone()).or_default().insert(id.clone())
+            }
+        };
+        self.all.insert(id, tombstone);
+    }
+
+    pub(crate) fn remove(&mut self, id: &TombstoneId) {
+        self.all.remove(id);
+        match &id.1 {
+            Retired::Secret { uid, .. } => release(&mut self.secrets, uid, id),
+            Retired::Rule { namespace, .. } => release(&mut self.rules, namespace, id),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&TombstoneId, &Tombstone)> {
+        self.all.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The namespaces that must be watched for the sake of a rule that is gone.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.rules.keys()
+    }
+
+    /// The tombstones that stand for a copy.
+    ///
+    /// There is none for a copy of what is desired right there: the secret lives again, or another
+    /// rule of the project still wants it.
+    pub(crate) fn standing_for(&self, copy: &Copy<'_>, desired: &Desired) -> Vec<&TombstoneId> {
+        if desired.winner(copy.placement).map(|secret| secret.uid) == Some(copy.owner) {
+            return Vec::new();
+        }
+        let rules = self.rules.get(&copy.placement.namespace).into_iter().flatten();
+        let from_project = rules.filter(|(_, what)| match what {
+            Retired::Rule { project, .. } => copy.marks.is_from(project),
+            Retired::Secret { .. } => false,
+        });
+        self.secrets.get(&copy.owner).into_iter().flatten().chain(from_project).collect()
+    }
+}
+
+fn release<K: Ord>(index: &mut BTreeMap<K, BTreeSet<TombstoneId>>, key: &K, id: &TombstoneId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.remove(id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::marks::Origin;
+    use crate::source::{ProjectRules, SecretMeta};
+    use domain::{
+        Incarnation, NamePattern, OrgName, ProjectName, ProjectPath, ProjectionMode,
+        ProjectionRule, ResourceVersion, SecretName, SecretPath,
+    };
+
+    const UID: Uid = Uid::from_bytes([1; 16]);
+
+    fn project(name: &str) -> ProjectPath {
+        ProjectPath { org: OrgName::default_org(), project: ProjectName::parse(name).unwrap() }
+    }
+
+    fn path() -> SecretPath {
+        SecretPath { project: project("p"), name: SecretName::parse("hf").unwrap() }
+    }
+
+    fn place(namespace: &str) -> Placement {
+        let namespace = Namespace::parse(namespace).unwrap();
+        Placement { cluster: "c".to_owned(), namespace, name: "hf".to_owned() }
+    }
+
+    fn rv() -> ResourceVersion {
+        ResourceVersion::new(Incarnation::default(), Revision::ZERO)
+    }
+
+    fn rule(of: &str, namespace: &str) -> Retired {
+        Retired::Rule { project: project(of), namespace: Namespace::parse(namespace).unwrap() }
+    }
+
+    fn secret(uid: Uid) -> Retired {
+        Retired::Secret { path: path(), uid }
+    }
+
+    fn covered(what: Retired, namespace: &str, desired: &Desired) -> bool {
+        let placement = place(namespace);
+        let origin = Origin { path: &path(), uid: UID, version: 1, changed_at: rv() };
+        let marks = Marks::expected(&origin, &placement, "s");
+        let mut all = Tombstones::default();
+        all.insert(Tombstone { at: Revision::ZERO, what });
+        let copy = Copy { placement: &placement, owner: UID, marks: &marks };
+        !all.standing_for(&copy, desired).is_empty()
+    }
+
+    #[test]
+    fn a_secret_s_tombstone_stands_for_its_copies_and_no_other_s() {
+        let nothing = Desired::new("c".to_owned());
+        assert!(covered(secret(UID), "ns", &nothing));
+        assert!(!covered(secret(Uid::from_bytes([2; 16])), "ns", &nothing));
+    }
+
+    #[test]
+    fn a_rule_s_tombstone_stands_for_its_project_s_copies_in_its_namespace() {
+        let nothing = Desired::new("c".to_owned());
+        assert!(covered(rule("p", "ns"), "ns", &nothing));
+        assert!(!covered(rule("p", "ns"), "other", &nothing));
+        assert!(!covered(rule("q", "ns"), "ns", &nothing));
+    }
+
+    #[test]
+    fn what_is_desired_there_is_not_covered() {
+        let mut desired = Desired::new("c".to_owned());
+        let rules = vec![ProjectionRule {
+            mode: ProjectionMode::Each,
+            namespace: Namespace::parse("ns").unwrap(),
+            name_pattern: NamePattern::default(),
+        }];
+        desired.put_rules(ProjectRules { path: project("p"), rules });
+        let meta = SecretMeta { path: path(), uid: UID, version: Some(1), changed_at: rv() };
+        desired.put_secret(meta);
+        assert!(!covered(secret(UID), "ns", &desired));
+        assert!(!covered(rule("p", "ns"), "ns", &desired));
+        assert!(covered(secret(UID), "other", &desired));
+    }
+
+    #[test]
+    fn two_tombstones_of_one_secret_are_confirmed_one_by_one() {
+        let mut all = Tombstones::default();
+        for revision in [1, 2, 2] {
+            all.insert(Tombstone { at: Revision::new(revision), what: secret(UID) });
+        }
+        let placement = place("ns");
+        let copy = Copy { placement: &placement, owner: UID, marks: &Marks::default() };
+        let standing =
+            |all: &Tombstones| all.standing_for(&copy, &Desired::new("c".to_owned())).len();
+        assert_eq!(standing(&all), 2);
+        all.remove(&(Revision::new(1), secret(UID)));
+        assert_eq!(standing(&all), 1);
+        all.remove(&(Revision::new(2), secret(UID)));
+        assert!(standing(&all) == 0 && all.is_empty());
+    }
+}
