@@ -145,9 +145,6 @@ impl FromRequestParts<App> for IfMatch {
             (Some(only), None) => only.to_str().unwrap_or_default().trim(),
             (Some(_), Some(_)) => "",
         };
-        if only == "*" {
-            return Ok(Self(None));
-        }
         let bare = only.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(only);
         let version = ResourceVersion::parse(bare).map_err(|_| {
             Invalid::new("If-Match", "must be one ETag exactly as Tresor returned it")

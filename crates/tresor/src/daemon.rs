@@ -10,7 +10,7 @@ use server::{App, Listener};
 use store::{DataDir, SledEngine};
 use sync::Worker;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::clock::SystemClock;
 use crate::failure::{Failure, chain};
@@ -31,7 +31,7 @@ pub(crate) struct Daemon {
     pub(crate) address: SocketAddr,
     engine: Arc<SledEngine>,
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
 }
 
 impl Daemon {
@@ -63,10 +63,9 @@ impl Daemon {
             vault.store_id(),
             Arc::new(SystemClock),
         );
-        let tasks = vec![
-            tokio::spawn(listener.serve(App::new(vault.clone()), stopped(&stop))),
-            tokio::spawn(worker.run(stopped(&stop))),
-        ];
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listener.serve(App::new(vault.clone()), stopped(&stop)));
+        tasks.spawn(worker.run(stopped(&stop)));
         Ok(Self { address, engine, stop, tasks })
     }
 
@@ -75,13 +74,25 @@ impl Daemon {
         format!("http://{}", self.address)
     }
 
-    /// Lets requests in flight finish, then closes the store.
-    pub(crate) async fn stop(self) -> Result<(), Failure> {
-        self.stop.send_replace(true);
-        for task in self.tasks {
-            // A task that panicked has said so; the store is closed all the same.
-            let _ = task.await;
+    /// Serves until `signal` completes. A listener or worker that ends before that has met a defect
+    /// of ours; then the daemon ends too, so that whoever supervises it starts a whole one.
+    pub(crate) async fn run(mut self, signal: impl Future<Output = ()>) -> Result<(), Failure> {
+        let died = tokio::select! {
+            () = signal => false,
+            _ = self.tasks.join_next() => true,
+        };
+        self.stop().await?;
+        if died {
+            return Err(Failure::new("a part of the daemon ended by itself; see the log above"));
         }
+        Ok(())
+    }
+
+    /// Lets requests in flight finish, then closes the store.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        self.stop.send_replace(true);
+        // A task that panicked has said so; the store is closed all the same.
+        while self.tasks.join_next().await.is_some() {}
         let engine = self.engine;
         let closed = tokio::task::spawn_blocking(move || engine.close()).await;
         Ok(closed.map_err(|_| Failure::new("the store could not be closed"))??)

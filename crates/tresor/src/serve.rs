@@ -24,9 +24,9 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let dir = init::lock_finished(&store)?;
     let root = root_key::load(store.root_key_file.as_deref())?;
     let daemon = Daemon::start(dir, root, options(args)).await?;
+    let signal = until_signal()?;
     say(&format!("serving {}\n", daemon.url()))?;
-    until_signal().await?;
-    daemon.stop().await
+    daemon.run(signal).await
 }
 
 /// A throw-away store and key; nothing to configure, nothing left behind.
@@ -39,7 +39,7 @@ async fn serve_dev(args: ServeArgs) -> Result<(), Failure> {
     let home = tempfile::Builder::new().prefix("tresor-dev-").tempdir();
     let home = home.map_err(|error| Failure::new(format!("no temporary directory: {error}")))?;
     let (daemon, token) = start_throw_away(home.path(), options(args)).await?;
-    let url = daemon.url();
+    let (url, signal) = (daemon.url(), until_signal()?);
     say(&format!(
         "\
 serving {url} from {}, which is removed when this stops
@@ -60,8 +60,7 @@ curl -sS $TRESOR_ADDR/tresor/v1/orgs/default/projects/demo/secrets/hf-token/data
         home.path().display(),
         *token
     ))?;
-    until_signal().await?;
-    daemon.stop().await
+    daemon.run(signal).await
 }
 
 /// Makes a store below `home` and starts a daemon on it.
@@ -100,16 +99,18 @@ fn say(text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(format!("standard output cannot be written: {error}")))
 }
 
-async fn until_signal() -> Result<(), Failure> {
+/// Completes on SIGTERM or SIGINT, from the moment this returns.
+fn until_signal() -> Result<impl Future<Output = ()>, Failure> {
     let listen = |kind| {
         signal(kind).map_err(|error| Failure::new(format!("signals cannot be awaited: {error}")))
     };
     let (mut terminate, mut interrupt) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping: requests in flight may finish");
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests in flight may finish");
+    })
 }

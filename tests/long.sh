@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs the long forms of the tests: every syscall of a start as a crash point, fifty kills under
+# load. Its output is kept in benches/results/, with the commit and the machine that it came from.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly CACHE="${XDG_CACHE_HOME:-$HOME/.cache}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/tresor-target/$(rustc --version | cut -d' ' -f2)}"
+KUBEBUILDER_ASSETS="$(tests/setup/kubernetes.sh)"
+export KUBEBUILDER_ASSETS TRESOR_TESTS_COMPLETE=1 TRESOR_TESTS_LONG=1
+
+mkdir -p benches/results
+{
+  echo "commit:  $(git rev-parse HEAD)"
+  echo "machine: $(nproc) cores, $(sed -n 's/^model name\t*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)"
+  echo "command: TRESOR_TESTS_LONG=1 cargo test -p tresor --test it -- --nocapture --test-threads 1"
+  echo
+  cargo test -p tresor --locked --test it -- --nocapture --test-threads 1 2>&1
+} | tee benches/results/long.txt
