@@ -15,13 +15,15 @@ pub const MAX_COMMIT_PRECONDITIONS: usize = 100;
 /// The most bytes of keys, values and events in one commit.
 pub const MAX_COMMIT_BYTES: usize = 1_310_720;
 
-/// A record's value, and the revision that last changed it as clients see it.
+/// A record's value, and which commits it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The value's bytes.
     pub value: Vec<u8>,
-    /// The commit that last changed the record; silent commits do not count.
+    /// The commit that last changed the record as clients see it; silent commits do not count.
     pub changed_at: Revision,
+    /// The commit that last wrote the record, silently or not.
+    pub written_at: Revision,
 }
 
 /// What must hold for a commit to be applied.
@@ -29,15 +31,17 @@ pub struct Stored {
 pub enum Precondition {
     /// There is no such record.
     Absent(Key),
-    /// The record was last changed by that commit.
+    /// The record was last changed by that commit; it may have been rewritten silently since.
     ChangedAt(Key, Revision),
+    /// The record was last written by that commit: what a silent commit rests on.
+    WrittenAt(Key, Revision),
 }
 
 impl Precondition {
     /// The record it is about.
     pub const fn key(&self) -> &Key {
         match self {
-            Self::Absent(key) | Self::ChangedAt(key, _) => key,
+            Self::Absent(key) | Self::ChangedAt(key, _) | Self::WrittenAt(key, _) => key,
         }
     }
 }

@@ -160,7 +160,32 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Which of a version's two records a key names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionPart {
+    Payload,
+    WrappedKey,
+}
+
+impl Key {
+    /// The part and the identity and number, as stored, in a version's key.
+    pub(crate) fn version(&self) -> Option<(VersionPart, [u8; 24])> {
+        let (kind, version) = self.0.split_first()?;
+        let part = match *kind {
+            PAYLOAD => VersionPart::Payload,
+            WRAPPED_KEY => VersionPart::WrappedKey,
+            _ => return None,
+        };
+        Some((part, version.try_into().ok()?))
+    }
+}
+
 impl KeyRange {
+    /// Every record, without the chunks that values are made of.
+    pub(crate) fn records() -> Self {
+        Self { start: Key(vec![ENGINE]), end: Key(vec![CHUNK]) }
+    }
+
     /// All projects.
     pub fn projects() -> Self {
         Self::of_kind(PROJECT)

@@ -1,22 +1,22 @@
 //! The check of a store that sled has just opened. sled trusts its files: it has been seen to open
 //! a damaged one with acknowledged records missing and to say nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use domain::{ResourceVersion, Revision};
 
-use super::OpenError;
 use super::head_file::Head;
 use super::meta::{Meta, decode_event, event_position};
 use super::raw::Raw;
+use super::{Depth, OpenError};
 use crate::engine::StoreError;
-use crate::key::{Key, KeyRange};
+use crate::key::{Key, KeyRange, VersionPart};
 use crate::record::{Change, ChangeKind, ChangedObject};
 
-/// Reads the engine's record and holds it against `HEAD`; after an unclean stop also the change
-/// log: it must have no gap, and what it says of each record must be so.
-pub(super) fn check(raw: &Raw, store: &Path, head: &Head, clean: bool) -> Result<Meta, OpenError> {
+/// Reads the engine's record and holds it against `HEAD`; on request everything else too: each
+/// record must be readable, and the change log must have no gap and be right about each record.
+pub(super) fn check(raw: &Raw, store: &Path, head: &Head, depth: Depth) -> Result<Meta, OpenError> {
     let meta = raw.get(&Meta::key()).map_err(unreadable)?;
     let meta = meta.and_then(|stored| Meta::decode(&stored.value).ok());
     let meta = meta.ok_or_else(|| {
@@ -39,10 +39,29 @@ pub(super) fn check(raw: &Raw, store: &Path, head: &Head, clean: bool) -> Result
     if blobs.is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(damaged(format!("{} is not empty", store.join("blobs").display())));
     }
-    if !clean {
+    if depth == Depth::Everything {
+        check_records(raw)?;
         check_log(raw, &meta)?;
     }
     Ok(meta)
+}
+
+/// Reads every record with its chunks. A payload without its wrapped key, or the reverse, is a
+/// version that lost half of itself.
+fn check_records(raw: &Raw) -> Result<(), OpenError> {
+    let (mut wrapped, mut payloads) = (HashSet::new(), HashSet::new());
+    for entry in raw.range(&KeyRange::records()) {
+        let (key, _) = entry.map_err(unreadable)?;
+        match key.version() {
+            Some((VersionPart::WrappedKey, version)) => wrapped.insert(version),
+            Some((VersionPart::Payload, version)) => payloads.insert(version),
+            None => true,
+        };
+    }
+    if wrapped != payloads {
+        return Err(damaged("a version has lost its key or its payload".to_owned()));
+    }
+    Ok(())
 }
 
 fn check_log(raw: &Raw, meta: &Meta) -> Result<(), OpenError> {
@@ -74,7 +93,7 @@ fn check_log(raw: &Raw, meta: &Meta) -> Result<(), OpenError> {
         return Err(gap(meta.last_event));
     }
     for (key, (kind, revision)) in latest {
-        let found = raw.changed_at(&key).map_err(unreadable)?;
+        let found = raw.outline(&key).map_err(unreadable)?.map(|outline| outline.changed_at);
         let expected = if kind == ChangeKind::Deleted { None } else { Some(revision) };
         if found != expected {
             let at = ResourceVersion::new(meta.incarnation, revision);

@@ -45,10 +45,11 @@ pub(super) fn take(dir: &DataDir) -> Result<bool, OpenError> {
     // A marker that is itself damaged proves nothing: treat the stop as unclean.
     if let Ok(left) = decode(&bytes) {
         let found = survey(&dir.store())?;
-        if let Some(entry) = left.iter().find(|entry| !found.contains(entry)) {
+        let differs = |entry: &&Entry| !found.contains(entry) || !left.contains(entry);
+        if let Some(entry) = left.iter().chain(&found).find(differs) {
             return Err(OpenError::Damaged {
                 what: format!(
-                    "{} is not what the last clean stop left (its length or checksum differs); nothing was opened or changed",
+                    "{} is not what the last clean stop left (it is new, or its length or checksum differs); nothing was opened or changed",
                     dir.store().join(&entry.name).display()
                 ),
             });

@@ -67,15 +67,16 @@ impl DataDir {
         replace_file(&self.keyring(), bytes)
     }
 
-    /// Whether a store was made here, and finished.
+    /// Whether a store was made here. A start that was cut off may have left it as its copy only.
     pub fn has_store(&self) -> bool {
-        self.head().exists() && self.store().exists()
+        self.head().exists() && (self.store().exists() || self.store_copy().exists())
     }
 
-    /// Whether a store that was in use has lost one of its parts. Making a new one here would
-    /// bury what is left.
+    /// Whether a store has lost one of its parts. Making a new one here would bury what is left.
+    /// While a store is being made, `HEAD` comes before it, at revision zero.
     pub fn is_torn(&self) -> bool {
-        self.store().exists() && !self.head().exists()
+        let store = self.store().exists() || self.store_copy().exists();
+        store != self.head().exists() && !(self.head().exists() && self.is_being_made())
     }
 
     /// Notes that a store is being made here, so that a run that is cut off can be told from one

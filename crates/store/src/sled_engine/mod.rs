@@ -141,6 +141,17 @@ impl Shared {
         let reason = self.visible.read().failure.clone()?;
         Some(StoreError::Failed { reason })
     }
+
+    /// Passes a read's result on; one that sled failed stops the writes too.
+    fn note<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        let closed = self.visible.read().raw.is_none();
+        if let Err(StoreError::Failed { reason }) = &read
+            && !closed
+        {
+            self.fail(reason);
+        }
+        read
+    }
 }
 
 impl Visible {
@@ -225,7 +236,8 @@ impl SledEngine {
         let db = open_sled(&fresh, SledOptions::default())?;
         let raw = Raw::new(db);
         let mut batch = sled::Batch::default();
-        let stored = Stored { value: meta.encode(), changed_at: Revision::ZERO };
+        let stored =
+            Stored { value: meta.encode(), changed_at: Revision::ZERO, written_at: Revision::ZERO };
         raw.stage_put(&mut batch, &Meta::key(), &stored, (Revision::ZERO, 0))
             .and_then(|()| raw.apply(batch))
             .and_then(|()| raw.flush())
@@ -263,23 +275,13 @@ impl SledEngine {
         }
         recovery::settle(&dir)?;
         let clean = clean::take(&dir)?;
-        if !clean {
-            recovery::copy_aside(&dir)?;
-        }
         reserve::release_ballast(&dir)?;
-        let opened = open_sled(&dir.store(), options).and_then(|db| {
-            let raw = Raw::new(db);
-            let meta = check::check(&raw, &dir.store(), &head, clean)?;
-            Ok((raw, meta))
-        });
-        let (raw, meta) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                recovery::put_back(&dir)?;
-                return Err(error);
-            }
+        let (raw, meta) = if clean {
+            // Their checksums have just shown the files to be what sled left.
+            open_and_check(&dir, &head, options, Depth::Summary)?
+        } else {
+            recover(&dir, &head, options)?
         };
-        recovery::discard_copy(&dir)?;
         reserve::take_ballast(&dir);
         Self::start(dir, raw, meta, head_file, options, hook)
     }
@@ -306,8 +308,18 @@ impl SledEngine {
         let revisions = watch::Sender::new(meta.revision);
         let shared = Arc::new(Shared { visible: RwLock::new(visible), revisions });
         let keep_events = options.keep_events;
-        let writer =
-            Writer { shared: shared.clone(), raw, data, reserve, head, meta, keep_events, hook };
+        let blobs = dir.store().join("blobs");
+        let writer = Writer {
+            shared: shared.clone(),
+            raw,
+            data,
+            reserve,
+            blobs,
+            head,
+            meta,
+            keep_events,
+            hook,
+        };
         let (queue, requests) = mpsc::channel();
         let thread = thread::Builder::new().name("store-writer".to_owned());
         let thread = thread.spawn(move || writer.run(&requests)).map_err(failed)?;
@@ -337,9 +349,13 @@ impl SledEngine {
             let what = failed.map_or_else(|| "the writer died".to_owned(), |f| f.to_string());
             return Err(OpenError::Damaged { what });
         }
-        drop(open_sled(&self.dir.store(), self.options)?);
+        let (_, head) = HeadFile::open(&self.dir.head())?;
+        reserve::release_ballast(&self.dir)?;
+        drop(recover(&self.dir, &head, self.options)?);
         sync_files(&self.dir.store())?;
-        clean::write(&self.dir)
+        clean::write(&self.dir)?;
+        reserve::take_ballast(&self.dir);
+        Ok(())
     }
 }
 
@@ -353,14 +369,18 @@ impl Drop for SledEngine {
 
 impl Engine for SledEngine {
     fn read(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        self.shared.visible.read().get(key)
+        let read = self.shared.visible.read().get(key);
+        self.shared.note(read)
     }
 
     fn scan(&self, range: &KeyRange, limit: usize) -> Result<Page, StoreError> {
         // Held for the whole page, so that the group in flight cannot turn visible half-way.
-        let visible = self.shared.visible.read();
-        let (records, more) = visible.range(range, limit)?;
-        Ok(Page { records, at: visible.revision, more })
+        let page = || {
+            let visible = self.shared.visible.read();
+            let (records, more) = visible.range(range, limit)?;
+            Ok(Page { records, at: visible.revision, more })
+        };
+        self.shared.note(page())
     }
 
     fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
@@ -424,10 +444,57 @@ impl Engine for SledEngine {
     }
 }
 
+/// How much of a store is checked once sled has opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// Every record and every event.
+    Everything,
+    /// How far the store has come.
+    Summary,
+}
+
+/// Opens files that may be damaged: with a copy aside, which goes when everything was checked and
+/// comes back when something is wrong.
+fn recover(dir: &DataDir, head: &Head, options: SledOptions) -> Result<(Raw, Meta), OpenError> {
+    recovery::copy_aside(dir)?;
+    match open_and_check(dir, head, options, Depth::Everything) {
+        Ok(opened) => {
+            recovery::discard_copy(dir)?;
+            Ok(opened)
+        }
+        Err(error) => {
+            recovery::put_back(dir)?;
+            Err(error)
+        }
+    }
+}
+
+/// sled meets damaged bytes with errors and with panics, when it opens and when it reads.
+fn open_and_check(
+    dir: &DataDir,
+    head: &Head,
+    options: SledOptions,
+    depth: Depth,
+) -> Result<(Raw, Meta), OpenError> {
+    let raw = Raw::new(open_sled(&dir.store(), options)?);
+    let check = AssertUnwindSafe(|| check::check(&raw, &dir.store(), head, depth));
+    let checked = catch_unwind(check).unwrap_or_else(|_| {
+        let what = "sled panicked while its records were read".to_owned();
+        Err(OpenError::Damaged { what })
+    });
+    checked.map(|meta| (raw, meta))
+}
+
+/// sled moves a node of more than a quarter of a segment into a blob file, which it never syncs. Of
+/// the nodes that we can make it build the largest is an index of 257 separators, each as long as
+/// the longest key (1.5 KiB): just below 400 KiB. The size is fixed when a store is made.
+const SEGMENT_BYTES: usize = 2 << 20;
+
 /// Opens sled on a thread of its own and catches its panics: it meets damaged bytes with either.
 fn open_sled(path: &Path, options: SledOptions) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new()
         .path(path)
+        .segment_size(SEGMENT_BYTES)
         .cache_capacity(options.cache_bytes)
         // Its thread also frees memory; durability does not rest on it.
         .flush_every_ms(Some(500));
@@ -454,9 +521,20 @@ fn open_sled(path: &Path, options: SledOptions) -> Result<sled::Db, OpenError> {
         .join();
     match opened {
         Ok(Ok(Ok(db))) => Ok(db),
+        Ok(Ok(Err(sled::Error::Io(error)))) if is_circumstance(&error) => {
+            Err(OpenError::io("open", path, error))
+        }
         Ok(Ok(Err(error))) => Err(damaged(error.to_string())),
         Ok(Err(_)) | Err(_) => Err(damaged("it panicked".to_owned())),
     }
+}
+
+/// Whether an error tells of the machine rather than of the bytes.
+fn is_circumstance(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let full_tables = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+        || full_tables.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Syncs every file below sled's directory, the directory, and the one above it.

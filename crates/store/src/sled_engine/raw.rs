@@ -11,8 +11,8 @@ use crate::key::{CHUNK, Key, KeyRange};
 
 /// The largest value that sled gets to see.
 pub(super) const CHUNK_BYTES: usize = 4096;
-/// What stands before an inline value: revision, and zero for "not in chunks".
-const INLINE_HEADER: usize = 10;
+/// What stands before an inline value: two revisions, and zero for "not in chunks".
+const INLINE_HEADER: usize = 18;
 
 /// Where a value's chunks are: named by the commit and write that made them, so that a new value
 /// never overwrites the chunks of the old one.
@@ -38,10 +38,10 @@ impl Raw {
         self.assemble(&bytes).map(Some)
     }
 
-    /// The revision of a record's last change, without its chunks.
-    pub(super) fn changed_at(&self, key: &Key) -> Result<Option<Revision>, StoreError> {
+    /// What is known of a record without its value.
+    pub(super) fn outline(&self, key: &Key) -> Result<Option<Outline>, StoreError> {
         let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(None) };
-        Decoder::new(&bytes).u64().map(|number| Some(Revision::new(number))).map_err(|_| DAMAGED)
+        layout(&bytes).map(|layout| Some(layout.outline))
     }
 
     pub(super) fn range(
@@ -70,7 +70,7 @@ impl Raw {
     ) -> Result<(), StoreError> {
         self.stage_remove(batch, key)?;
         let mut out = Encoder::with_capacity(INLINE_HEADER + stored.value.len().min(CHUNK_BYTES));
-        out.u64(stored.changed_at.get());
+        out.u64(stored.changed_at.get()).u64(stored.written_at.get());
         if stored.value.len() + INLINE_HEADER <= CHUNK_BYTES {
             out.u16(0).raw(&stored.value);
         } else {
@@ -97,7 +97,7 @@ impl Raw {
         key: &Key,
     ) -> Result<(), StoreError> {
         let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(()) };
-        if let Layout::Chunked(_, chunks) = layout(&bytes)? {
+        if let Place::Chunked(chunks) = layout(&bytes)?.place {
             for number in 0..chunks.count {
                 batch.remove(chunk_key(&chunks, number));
             }
@@ -116,9 +116,11 @@ impl Raw {
     }
 
     fn assemble(&self, bytes: &[u8]) -> Result<Stored, StoreError> {
-        match layout(bytes)? {
-            Layout::Inline(changed_at, value) => Ok(Stored { value: value.to_vec(), changed_at }),
-            Layout::Chunked(changed_at, chunks) => {
+        let Layout { outline, place } = layout(bytes)?;
+        let Outline { changed_at, written_at, .. } = outline;
+        match place {
+            Place::Inline(value) => Ok(Stored { value: value.to_vec(), changed_at, written_at }),
+            Place::Chunked(chunks) => {
                 let length = usize::try_from(chunks.bytes).map_err(|_| DAMAGED)?;
                 let mut value = Vec::with_capacity(length);
                 for number in 0..chunks.count {
@@ -129,15 +131,29 @@ impl Raw {
                 if value.len() != length {
                     return Err(DAMAGED);
                 }
-                Ok(Stored { value, changed_at })
+                Ok(Stored { value, changed_at, written_at })
             }
         }
     }
 }
 
-enum Layout<'a> {
-    Chunked(Revision, Chunks),
-    Inline(Revision, &'a [u8]),
+/// What is known of a record without its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outline {
+    pub(super) changed_at: Revision,
+    pub(super) written_at: Revision,
+    /// How many chunks its value has; none for an inline one.
+    pub(super) chunks: u16,
+}
+
+struct Layout<'a> {
+    outline: Outline,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Chunked(Chunks),
+    Inline(&'a [u8]),
 }
 
 const DAMAGED: StoreError = StoreError::Damaged { what: "a record's layout" };
@@ -146,15 +162,17 @@ fn layout(bytes: &[u8]) -> Result<Layout<'_>, StoreError> {
     let read = || {
         let mut input = Decoder::new(bytes);
         let changed_at = Revision::new(input.u64()?);
+        let written_at = Revision::new(input.u64()?);
         let count = input.u16()?;
+        let outline = Outline { changed_at, written_at, chunks: count };
         if count == 0 {
-            let value = input.raw(input.remaining())?;
-            return Ok(Layout::Inline(changed_at, value));
+            let place = Place::Inline(input.raw(input.remaining())?);
+            return Ok(Layout { outline, place });
         }
         let revision = Revision::new(input.u64()?);
         let chunks = Chunks { count, revision, write: input.u16()?, bytes: input.u32()? };
         input.finish()?;
-        Ok(Layout::Chunked(changed_at, chunks))
+        Ok(Layout { outline, place: Place::Chunked(chunks) })
     };
     read().map_err(|_: domain::Malformed| DAMAGED)
 }

@@ -29,7 +29,12 @@ pub(super) fn copy_aside(dir: &DataDir) -> Result<(), OpenError> {
             rename(&dir.store_partial(), &dir.store_copy())?;
             dir.sync()
         }
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) =>
+        {
             tracing::warn!(
                 "the disk has no room for a copy of the data files: opening without one"
             );
@@ -50,14 +55,19 @@ pub(super) fn discard_copy(dir: &DataDir) -> Result<(), OpenError> {
     remove_dir_if_there(&dir.store_partial())
 }
 
-/// The opened store is not what it should be: the files go back to what they were.
+/// The opened store is not what it should be: the files go back to what they were. A cut between
+/// the two renames leaves the copy, from which the next start begins.
 pub(super) fn put_back(dir: &DataDir) -> Result<(), OpenError> {
     if !dir.store_copy().exists() {
         return Ok(());
     }
-    remove_dir_if_there(&dir.store())?;
+    remove_dir_if_there(&dir.store_partial())?;
+    if dir.store().exists() {
+        rename(&dir.store(), &dir.store_partial())?;
+    }
     rename(&dir.store_copy(), &dir.store())?;
-    dir.sync()
+    dir.sync()?;
+    remove_dir_if_there(&dir.store_partial())
 }
 
 /// A kill while sled writes a snapshot leaves a `snap.*.generating` file, and sled then refuses

@@ -2,6 +2,7 @@
 //! what a killed process leaves behind.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -152,6 +153,23 @@ fn a_silent_commit_keeps_the_revision_that_clients_see_and_tells_nobody() {
     let page = engine.events_after(Revision::ZERO, 10).unwrap().unwrap();
     assert_eq!(page.events.len(), 1);
     assert_eq!(page.through, second);
+}
+
+/// What a silent commit rests on, or two of them could overwrite each other.
+#[test]
+fn a_silent_rewrite_is_noticed_by_the_next_one() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let first = engine.commit(put("a", b"1")).unwrap();
+    let silently = |value: &[u8]| {
+        let mut commit = Commit::default();
+        commit.require(Precondition::WrittenAt(key("a"), first)).put(key("a"), value.to_vec());
+        engine.commit(commit)
+    };
+    let second = silently(b"2").unwrap();
+    assert!(matches!(silently(b"3"), Err(CommitError::Conflict { index: 0 })));
+    let stored = engine.read(&key("a")).unwrap().unwrap();
+    assert_eq!((stored.changed_at, stored.written_at), (first, second));
 }
 
 #[test]
@@ -338,7 +356,8 @@ fn a_record_that_the_change_log_contradicts_is_refused() {
         if lost {
             raw.stage_remove(&mut batch, &key("a")).unwrap();
         } else {
-            let stored = Stored { value: vec![], changed_at: Revision::new(2) };
+            let at = Revision::new(2);
+            let stored = Stored { value: vec![], changed_at: at, written_at: at };
             raw.stage_put(&mut batch, &key("b"), &stored, (Revision::new(2), 0)).unwrap();
         }
         raw.apply(batch).unwrap();
@@ -378,24 +397,25 @@ fn a_flipped_bit_after_a_clean_stop_is_refused_before_anything_is_touched() {
 fn a_flipped_bit_after_a_kill_never_loses_anything_silently() {
     let home = fresh();
     let engine = open(home.path()).unwrap();
+    // Small values, and some in chunks, which no event speaks of.
+    let content = |number: u8| vec![number; if number.is_multiple_of(4) { 60_000 } else { 300 }];
     for number in 0..40 {
-        engine.commit(put(&number.to_string(), &[number; 300])).unwrap();
+        engine.commit(put(&number.to_string(), &content(number))).unwrap();
     }
     let pristine = crash_image(home.path());
-    let length = fs::metadata(pristine.path().join("store/db")).unwrap().len() as usize;
-    let mut refused = 0;
-    for step in 0..24 {
+    let written = fs::read(pristine.path().join("store/db")).unwrap();
+    let used = written.iter().rposition(|byte| *byte != 0).unwrap();
+    let (mut refused, flips) = (0, 40);
+    for step in 0..flips {
         let image = crash_image(pristine.path());
-        let data = image.path().join("store/db");
-        let mut bytes = fs::read(&data).unwrap();
-        // The log of this little store lies in its first segments.
-        bytes[(step * 1789 + 11) % length.min(1 << 16)] ^= 1 << (step % 8);
-        fs::write(&data, &bytes).unwrap();
+        let mut bytes = written.clone();
+        bytes[step * (used - 20) / flips + 11] ^= 1 << (step % 8);
+        fs::write(image.path().join("store/db"), &bytes).unwrap();
         let before = contents(&image.path().join("store"));
         match open(image.path()) {
             Ok(engine) => {
                 for number in 0..40 {
-                    assert_eq!(value(&engine, &number.to_string()), Some(vec![number; 300]));
+                    assert_eq!(value(&engine, &number.to_string()), Some(content(number)));
                 }
             }
             Err(OpenError::Damaged { .. }) => {
@@ -405,7 +425,99 @@ fn a_flipped_bit_after_a_kill_never_loses_anything_silently() {
             Err(other) => panic!("{other}"),
         }
     }
-    assert!(refused > 0, "no flip was noticed: the test reaches nothing");
+    assert!(refused > flips / 4, "{refused} of {flips} were noticed: the test reaches nothing");
+}
+
+/// Damage while the daemon runs: the stop must not certify what it makes of it.
+#[test]
+fn a_bit_that_flips_while_the_store_is_open_is_not_certified_by_the_stop() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    for number in 0..20 {
+        engine.commit(put(&number.to_string(), &[number; 3000])).unwrap();
+    }
+    let data = home.path().join("store/db");
+    let flip = || {
+        let mut bytes = fs::read(&data).unwrap();
+        bytes[20_000] ^= 1;
+        fs::OpenOptions::new().write(true).open(&data).unwrap().write_all(&bytes).unwrap();
+    };
+    flip();
+    assert!(engine.close().is_err());
+    drop(engine);
+    assert!(!home.path().join("CLEAN").exists());
+    assert!(matches!(open(home.path()), Err(OpenError::Damaged { .. })));
+    flip();
+    let engine = open(home.path()).unwrap();
+    assert_eq!(value(&engine, "19"), Some(vec![19; 3000]));
+}
+
+/// A refusal that is cut off between its two renames leaves the copy alone.
+#[test]
+fn a_refusal_that_was_cut_off_begins_again_from_the_copy() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    engine.commit(put("a", b"1")).unwrap();
+    let image = crash_image(home.path());
+    fs::rename(image.path().join("store"), image.path().join("store.copy")).unwrap();
+    let dir = DataDir::lock(image.path()).unwrap();
+    assert!(dir.has_store() && !dir.is_torn());
+    drop(dir);
+    assert_eq!(value(&open(image.path()).unwrap(), "a"), Some(b"1".to_vec()));
+}
+
+/// Each group is durable before the next one is applied.
+#[test]
+fn groups_never_overlap() {
+    let home = fresh();
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let seen = steps.clone();
+    let hook: StepHook = Arc::new(move |step| seen.lock().push(step));
+    let dir = DataDir::lock(home.path()).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, SledOptions::default(), hook).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let engine = &engine;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    engine.commit(put(&format!("{thread}-{number}"), b"x")).unwrap();
+                }
+            });
+        }
+    });
+    let steps = steps.lock();
+    let in_turn = |pair: &[Step]| matches!(pair, [Step::Applied, Step::Synced]);
+    assert!(steps.len() > 4 && steps.chunks(2).all(in_turn), "{steps:?}");
+}
+
+/// A page shows all of a commit or nothing of it, however the writer interleaves.
+#[test]
+fn a_page_never_shows_half_a_commit() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let names: Vec<_> = (0..40).map(|number| format!("{number:02}")).collect();
+    let write = |round: u32| {
+        let mut commit = put(&names[0], &round.to_be_bytes());
+        for name in &names[1..] {
+            commit.put(key(name), round.to_be_bytes().to_vec());
+        }
+        engine.commit(commit).unwrap();
+    };
+    write(0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (1..300).for_each(write);
+            done.store(true, Ordering::SeqCst);
+        });
+        while !done.load(Ordering::SeqCst) {
+            let page = engine.scan(&KeyRange::all_heads(), 100).unwrap();
+            let first = &page.records[0].1;
+            assert_eq!(page.records.len(), names.len());
+            assert!(page.records.iter().all(|(_, stored)| stored == first), "half a commit");
+            assert_eq!(page.at, first.written_at);
+        }
+    });
 }
 
 /// A start that is killed while sled recovers leaves the copy; the next one begins from it.
@@ -497,6 +609,9 @@ fn after_close_every_call_fails_and_says_so() {
     assert!(matches!(engine.read(&key("a")), Err(StoreError::Failed { .. })));
     assert!(matches!(engine.commit(put("a", b"1")), Err(CommitError::Store(_))));
     assert!(home.path().join("CLEAN").exists());
+    let snapshots = fs::read_dir(home.path().join("store")).unwrap();
+    let is_snapshot = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("snap.");
+    assert!(snapshots.into_iter().any(|entry| is_snapshot(&entry.unwrap().file_name())));
 }
 
 #[derive(Clone, Debug)]
@@ -568,5 +683,31 @@ proptest! {
         let held: BTreeMap<_, _> = page.records.into_iter().map(|(key, stored)| (key.secret_path().unwrap().name.to_string(), stored.value)).collect();
         prop_assert_eq!(held, model);
         prop_assert_eq!(engine.revision().get(), revision);
+    }
+}
+
+/// An index node of sled holds up to 256 separators, which are as long as what neighbours have in
+/// common: even with the longest names they must not outgrow what sled keeps in its log.
+#[test]
+fn the_longest_names_never_reach_a_blob_file() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let text = |group: u64, length: usize| {
+        // Spread by a multiplicative hash, so that groups have nothing in common.
+        format!("{:016x}", group.wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(length / 16)
+    };
+    for number in 0..200 {
+        let mut commit = Commit::default();
+        for step in 0..50 {
+            let (group, member) = (number * 5 + step / 10, step % 10);
+            let org = OrgName::parse(&text(group, 512)).unwrap();
+            let project = ProjectName::parse(&text(group, 512)).unwrap();
+            let name = SecretName::parse(&format!("{}{member}", text(group, 496))).unwrap();
+            let path = SecretPath { project: ProjectPath { org, project }, name };
+            commit.put(Key::head(&path), b"x".to_vec());
+        }
+        engine.commit(commit).unwrap();
+        let blobs = fs::read_dir(home.path().join("store/blobs")).unwrap().count();
+        assert_eq!(blobs, 0, "after {number} commits");
     }
 }

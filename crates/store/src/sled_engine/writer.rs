@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use domain::Revision;
 
 use super::head_file::{Head, HeadFile};
 use super::meta::{Meta, encode_event};
-use super::raw::Raw;
+use super::raw::{CHUNK_BYTES, Raw};
 use super::reserve::Reserve;
 use super::{Shared, StepHook};
 use crate::engine::{Commit, CommitError, Precondition, StoreError, Stored};
@@ -22,6 +23,8 @@ use crate::key::{Key, KeyRange};
 const GROUP_COMMITS: usize = 64;
 const GROUP_RECORDS: usize = 256;
 const GROUP_BYTES: usize = 1 << 20;
+/// Keys of sled that a group touches: each record, and each chunk of a value that comes or goes.
+const GROUP_KEYS: usize = 1024;
 /// How many of the oldest events one group removes at most, once too many are kept.
 const TRIM_EVENTS: usize = 256;
 /// `HEAD` is written after each group and synced this often.
@@ -46,6 +49,8 @@ pub(super) struct Writer {
     /// sled's data file, opened once and kept: a reopened descriptor can miss a write-back error.
     pub(super) data: File,
     pub(super) reserve: Reserve,
+    /// Where sled would put what it does not sync; it must stay empty.
+    pub(super) blobs: PathBuf,
     pub(super) head: HeadFile,
     pub(super) meta: Meta,
     pub(super) keep_events: u64,
@@ -69,6 +74,7 @@ impl Writer {
         let mut carried: Option<Queued> = None;
         let mut head_synced = Instant::now();
         let mut head_dirty = false;
+        let _guard = Guard(self.shared.clone());
         loop {
             let first = match carried.take() {
                 Some(queued) => queued,
@@ -76,12 +82,13 @@ impl Writer {
                     Ok(Request::Commit(commit, reply)) => (commit, reply),
                     Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                     Err(RecvTimeoutError::Timeout) => {
+                        self.idle();
                         self.sync_head(&mut head_dirty, &mut head_synced);
                         continue;
                     }
                 },
             };
-            let (group, next, stop) = drain(first, queue);
+            let (group, next, stop) = self.drain(first, queue);
             carried = next;
             head_dirty |= self.serve(group);
             if head_synced.elapsed() >= HEAD_SYNC {
@@ -103,13 +110,24 @@ impl Writer {
         *last = Instant::now();
     }
 
+    /// Between groups sled tidies its file by itself: keep room for that, and look at its results.
+    fn idle(&self) {
+        // No room is an answer for the next group, not a failure.
+        let _ = self.reserve.ensure(0);
+        match std::fs::read_dir(&self.blobs).map(|mut entries| entries.next().is_some()) {
+            Ok(false) => {}
+            Ok(true) => self.shared.fail("sled has moved a node into a blob file"),
+            Err(error) => self.shared.fail(&format!("the blob directory cannot be read: {error}")),
+        }
+    }
+
     /// Serves one group; says whether anything was committed.
-    fn serve(&mut self, queued: Vec<Queued>) -> bool {
+    fn serve(&mut self, Drained { queued, keys }: Drained) -> bool {
         if let Some(error) = self.shared.failure() {
             refuse(queued, &CommitError::Store(error));
             return false;
         }
-        match self.reserve.ensure() {
+        match self.reserve.ensure(keys) {
             Ok(true) => {}
             Ok(false) => {
                 refuse(queued, &CommitError::StorageFull);
@@ -117,7 +135,7 @@ impl Writer {
             }
             Err(error) => {
                 self.shared.fail(&format!("disk space could not be reserved: {error}"));
-                return self.serve(queued);
+                return self.serve(Drained { queued, keys });
             }
         }
         let before = self.meta;
@@ -125,8 +143,20 @@ impl Writer {
         for (commit, reply) in queued {
             match self.admit(&mut group, commit) {
                 Ok(revision) => group.answers.push((reply, revision)),
-                Err(error) => answer(&reply, Err(error)),
+                Err(error) => {
+                    if let CommitError::Store(failed) = &error {
+                        self.shared.fail(&failed.to_string());
+                    }
+                    answer(&reply, Err(error));
+                }
             }
+        }
+        if let Some(error) = self.shared.failure() {
+            self.meta = before;
+            for (reply, _) in &group.answers {
+                answer(reply, Err(CommitError::Store(error.clone())));
+            }
+            return false;
         }
         if group.answers.is_empty() {
             return false;
@@ -152,10 +182,11 @@ impl Writer {
     /// Checks a commit against everything before it, and adds it to the group.
     fn admit(&mut self, group: &mut Group, commit: Commit) -> Result<Revision, CommitError> {
         for (index, precondition) in commit.preconditions.iter().enumerate() {
-            let found = self.changed_at(group, precondition.key())?;
+            let found = self.revisions(group, precondition.key())?;
             let holds = match precondition {
                 Precondition::Absent(_) => found.is_none(),
-                Precondition::ChangedAt(_, revision) => found == Some(*revision),
+                Precondition::ChangedAt(_, at) => found.is_some_and(|(changed, _)| changed == *at),
+                Precondition::WrittenAt(_, at) => found.is_some_and(|(_, written)| written == *at),
             };
             if !holds {
                 return Err(CommitError::Conflict { index });
@@ -165,15 +196,15 @@ impl Writer {
         let silent = commit.events.is_empty();
         let mut records = Vec::with_capacity(commit.writes.len());
         for (write, (key, value)) in (0u16..).zip(commit.writes) {
-            let kept = if silent { self.changed_at(group, &key)? } else { None };
-            let changed_at = kept.unwrap_or(revision);
-            let stored = value.map(|value| Stored { value, changed_at });
+            let kept = if silent { self.revisions(group, &key)? } else { None };
+            let changed_at = kept.map_or(revision, |(changed_at, _)| changed_at);
+            let stored = value.map(|value| Stored { value, changed_at, written_at: revision });
             records.push((key, (stored, (revision, write))));
         }
         group.records.extend(records);
         for (index, event) in (0u16..).zip(&commit.events) {
             let value = encode_event(self.meta.last_event, event);
-            let stored = Stored { value, changed_at: revision };
+            let stored = Stored { value, changed_at: revision, written_at: revision };
             // Events have a key of their own, out of the way of the numbers of writes.
             group.records.insert(Key::event(revision, index), (Some(stored), (revision, u16::MAX)));
             self.meta.last_event = revision;
@@ -183,11 +214,17 @@ impl Writer {
         Ok(revision)
     }
 
-    fn changed_at(&self, group: &Group, key: &Key) -> Result<Option<Revision>, CommitError> {
-        match group.records.get(key) {
-            Some((stored, _)) => Ok(stored.as_ref().map(|stored| stored.changed_at)),
-            None => self.raw.changed_at(key).map_err(CommitError::Store),
+    /// When a record was last changed and last written.
+    fn revisions(
+        &self,
+        group: &Group,
+        key: &Key,
+    ) -> Result<Option<(Revision, Revision)>, CommitError> {
+        if let Some((stored, _)) = group.records.get(key) {
+            return Ok(stored.as_ref().map(|stored| (stored.changed_at, stored.written_at)));
         }
+        let outline = self.raw.outline(key).map_err(CommitError::Store)?;
+        Ok(outline.map(|outline| (outline.changed_at, outline.written_at)))
     }
 
     /// Makes a group durable, then visible.
@@ -208,7 +245,8 @@ impl Writer {
             self.raw.stage_remove(&mut batch, &key)?;
             old.insert(key, Some(stored));
         }
-        let meta = Stored { value: self.meta.encode(), changed_at: self.meta.revision };
+        let revision = self.meta.revision;
+        let meta = Stored { value: self.meta.encode(), changed_at: revision, written_at: revision };
         self.raw.stage_put(&mut batch, &Meta::key(), &meta, (self.meta.revision, u16::MAX))?;
 
         // sled shows a batch at once. Until it is durable, readers are shown these instead.
@@ -254,26 +292,63 @@ impl Writer {
     }
 }
 
-/// Takes what is queued, up to the size of a group. A commit that no longer fits is carried over.
-fn drain(first: Queued, queue: &Receiver<Request>) -> (Vec<Queued>, Option<Queued>, bool) {
-    let weigh = |commit: &Commit| (commit.writes.len() + commit.events.len(), commit.size());
-    let (mut records, mut bytes) = weigh(&first.0);
-    let mut group = vec![first];
-    while group.len() < GROUP_COMMITS {
-        let (commit, reply) = match queue.try_recv() {
-            Ok(Request::Commit(commit, reply)) => (commit, reply),
-            Ok(Request::Stop) => return (group, None, true),
-            Err(_) => break,
-        };
-        let (more_records, more_bytes) = weigh(&commit);
-        if records + more_records > GROUP_RECORDS || bytes + more_bytes > GROUP_BYTES {
-            return (group, Some((commit, reply)), false);
+/// What is served together, and how many keys of sled that touches.
+struct Drained {
+    queued: Vec<Queued>,
+    keys: usize,
+}
+
+impl Writer {
+    /// Takes what is queued, up to the size of a group. A commit that no longer fits is carried
+    /// over.
+    fn drain(&self, first: Queued, queue: &Receiver<Request>) -> (Drained, Option<Queued>, bool) {
+        let (mut records, mut bytes) = (weigh(&first.0), first.0.size());
+        let mut group = Drained { keys: self.keys(&first.0), queued: vec![first] };
+        while group.queued.len() < GROUP_COMMITS {
+            let (commit, reply) = match queue.try_recv() {
+                Ok(Request::Commit(commit, reply)) => (commit, reply),
+                Ok(Request::Stop) => return (group, None, true),
+                Err(_) => break,
+            };
+            let more = (weigh(&commit), commit.size(), self.keys(&commit));
+            let fits = records + more.0 <= GROUP_RECORDS
+                && bytes + more.1 <= GROUP_BYTES
+                && group.keys + more.2 <= GROUP_KEYS;
+            if !fits {
+                return (group, Some((commit, reply)), false);
+            }
+            records += more.0;
+            bytes += more.1;
+            group.keys += more.2;
+            group.queued.push((commit, reply));
         }
-        records += more_records;
-        bytes += more_bytes;
-        group.push((commit, reply));
+        (group, None, false)
     }
-    (group, None, false)
+
+    /// How many keys of sled a commit touches. A value that goes takes its chunks along, so that a
+    /// small commit can be a large one for sled.
+    fn keys(&self, commit: &Commit) -> usize {
+        let comes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, |v| v.len() / CHUNK_BYTES);
+        // What cannot be read is found again, and told, when the commit is admitted.
+        let goes = |key| self.raw.outline(key).ok().flatten().map_or(0, |old| old.chunks.into());
+        let writes = commit.writes.iter().map(|(key, value)| 1 + comes(value) + goes(key));
+        writes.sum::<usize>() + commit.events.len()
+    }
+}
+
+/// A writer that ends other than in order, by a panic of sled's, has failed.
+struct Guard(Arc<Shared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("its writer met a defect");
+        }
+    }
+}
+
+fn weigh(commit: &Commit) -> usize {
+    commit.writes.len() + commit.events.len()
 }
 
 fn refuse(queued: Vec<Queued>, error: &CommitError) {

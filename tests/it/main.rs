@@ -1,0 +1,23 @@
+//! System tests: the real binary, driven from outside over sockets, signals and files.
+//!
+//! What needs a tool that may be missing (strace, a mount) says so and is skipped, unless
+//! `TRESOR_TESTS_COMPLETE=1`: then it fails. `TRESOR_TESTS_LONG=1` runs every crash point.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected stops, and says where"
+)]
+
+mod bad_input;
+mod client;
+mod cluster_e2e;
+mod durability;
+mod harness;
+mod leaks;
+mod limits;
+mod native_api;
+mod start;
+mod tidy;
+mod tracer;
