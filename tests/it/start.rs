@@ -163,7 +163,6 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-#[ignore = "init makes an empty store beside the HEAD or the keyring of a lost one"]
 fn init_does_not_bury_what_is_left_of_a_store() {
     for parts in [&["store"][..], &["keyring"], &["HEAD"], &["store", "HEAD"]] {
         for clean in [true, false] {

@@ -3,6 +3,7 @@
 //! Server and client both speak in these types. Values of secrets travel in [`WireText`], which
 //! wipes itself and cannot be printed.
 
+mod object;
 mod parse;
 mod problem;
 mod project;

@@ -4,6 +4,7 @@ use domain::Invalid;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use crate::object::Object;
 use crate::{Problem, ProblemKind};
 
 /// Parses a JSON body. Unknown fields are refused by name, and nothing that was sent as a value is
@@ -13,7 +14,7 @@ use crate::{Problem, ProblemKind};
 /// A problem document that names the field and the fix.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let Object(parsed) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         explain(if path == "." { "body" } else { &path }, error.inner())
     })?;

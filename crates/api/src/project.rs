@@ -6,6 +6,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use crate::ListMetadata;
+use crate::object::{object, objects};
 
 /// A projection rule.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,7 +47,7 @@ impl From<&ProjectionRule> for RuleBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProjectSpec {
     /// Where its secrets appear in Kubernetes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     pub projection_rules: Vec<RuleBody>,
 }
 
@@ -80,10 +81,10 @@ pub struct ProjectWriteMetadata {
 #[serde(deny_unknown_fields)]
 pub struct ProjectWrite {
     /// Its name and version.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub metadata: ProjectWriteMetadata,
     /// What it is to be.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub spec: ProjectSpec,
 }
 

@@ -10,6 +10,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::object::{object, some_objects};
 use crate::{UniqueMap, WireText};
 
 /// One login to a registry.
@@ -56,10 +57,10 @@ pub struct SecretWriteSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretWrite {
     /// Its name, labels and version.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub metadata: SecretWriteMetadata,
     /// Its type.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub spec: SecretWriteSpec,
     /// Text values, for `opaque`; a key here wins over the same key in `data`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +69,7 @@ pub struct SecretWrite {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<UniqueMap<WireText>>,
     /// Logins, for `registry`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_objects", skip_serializing_if = "Option::is_none")]
     pub registries: Option<Vec<RegistryBody>>,
 }
 
@@ -126,23 +127,30 @@ impl SecretWrite {
 
     fn opaque(&self) -> Result<Payload, Invalid> {
         let mut values = BTreeMap::new();
-        for (key, text) in self.data.iter().flat_map(|data| &data.0) {
-            let at = format!("data[{key:?}]");
-            let key = DataKey::parse(key).map_err(|wrong| Invalid::new(&at, wrong.fix))?;
+        for (number, (key, text)) in self.data.iter().flat_map(|data| &data.0).enumerate() {
+            let key = data_key("data", number, key)?;
             // EXPOSE: the value is decoded into a plaintext of its own.
             let bytes = STANDARD.decode(text.expose()).map_err(|_| {
-                Invalid::new(&at, "must be standard base64 with padding; text goes into stringData")
+                let fix = "must be standard base64 with padding; text goes into stringData";
+                Invalid::new(format!("data[\"{key}\"]"), fix)
             })?;
             values.insert(key, Plaintext::new(bytes));
         }
-        for (key, text) in self.string_data.iter().flat_map(|data| &data.0) {
-            let at = format!("stringData[{key:?}]");
-            let key = DataKey::parse(key).map_err(|wrong| Invalid::new(&at, wrong.fix))?;
+        for (number, (key, text)) in self.string_data.iter().flat_map(|data| &data.0).enumerate() {
+            let key = data_key("stringData", number, key)?;
             // EXPOSE: the value is copied into a plaintext of its own.
             values.insert(key, Plaintext::new(text.expose().as_bytes().to_vec()));
         }
         Payload::opaque(values)
     }
+}
+
+/// A data key, refused by its place in the order of keys: what is no key may be a value that was
+/// put in the wrong place.
+fn data_key(field: &str, number: usize, key: &str) -> Result<DataKey, Invalid> {
+    DataKey::parse(key).map_err(|wrong| {
+        Invalid::new(field, format!("its key number {} {}", number + 1, wrong.fix))
+    })
 }
 
 impl RegistryBody {
@@ -262,7 +270,7 @@ pub struct SecretBody {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListMetadata {
-    /// The store's resource version when the first page was read.
+    /// The store's resource version when this page was read.
     pub resource_version: String,
     /// What to send as `continue` for the next page; left out on the last one.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
@@ -315,8 +323,8 @@ mod tests {
     fn each_wrong_payload_is_refused_by_field() {
         assert_eq!(refused(r#"{"spec":{"type":"x"}}"#).field, "spec.type");
         assert_eq!(refused(r#"{"data":{"k":"no base64!"}}"#).field, r#"data["k"]"#);
-        assert_eq!(refused(r#"{"data":{"a b":"eA=="}}"#).field, r#"data["a b"]"#);
-        assert_eq!(refused(r#"{"stringData":{"":"x"}}"#).field, r#"stringData[""]"#);
+        assert_eq!(refused(r#"{"data":{"a b":"eA=="}}"#).field, "data");
+        assert_eq!(refused(r#"{"stringData":{"":"x"}}"#).field, "stringData");
         assert_eq!(refused("{}").field, "data");
         assert_eq!(refused(r#"{"spec":{"type":"registry"}}"#).field, "registries");
         assert_eq!(refused(r#"{"spec":{"type":"registry"},"data":{}}"#).field, "data");

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::WireText;
+use crate::object::objects;
 
 /// A role, and the projects it holds in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +24,7 @@ pub struct TokenWrite {
     #[serde(default)]
     pub description: String,
     /// What it may do.
+    #[serde(deserialize_with = "objects")]
     pub rights: Vec<RightBody>,
     /// After how many seconds it ends; never by itself when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

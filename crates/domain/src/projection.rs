@@ -84,7 +84,9 @@ pub struct ProjectionStatus {
 /// deletes. An empty or failed list is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {
-    /// The revision that retired it, which identifies the tombstone together with `what`.
+    /// The tombstone's own identity.
+    pub id: Uid,
+    /// The revision that retired it.
     pub at: Revision,
     /// What was retired.
     pub what: Retired,

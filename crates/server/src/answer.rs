@@ -90,7 +90,7 @@ fn vault_problem(error: VaultError) -> Problem {
         VaultError::NotFound => not_found(),
         VaultError::Invalid(invalid) => Problem::invalid(&invalid),
         VaultError::AlreadyExists => {
-            let detail = "One of this name exists already. Choose another name, or PUT to its own path to replace it.";
+            let detail = "One of this name exists already. Choose another name, or replace it with PUT to its own path.";
             new(ProblemKind::AlreadyExists, detail).at("metadata.name")
         }
         VaultError::Stale { current } => {
@@ -103,6 +103,9 @@ fn vault_problem(error: VaultError) -> Problem {
             ProblemKind::NotNow,
             "This is the last administrator's token. Make another one first.",
         ),
+        VaultError::ProjectHasTokens => {
+            new(ProblemKind::NotNow, "Tokens still hold rights in the project. Revoke them first.")
+        }
         VaultError::ProjectNotEmpty => {
             new(ProblemKind::NotNow, "The project still has secrets. Delete them first.")
         }

@@ -34,10 +34,11 @@ impl App {
     ) -> Result<T, Problem> {
         let vault = self.vault.clone();
         let done = tokio::task::spawn_blocking(move || {
-            let mut result = act(&vault, &caller.actor);
+            // Anew, since the body and the queue may have taken their time.
+            let decide = || vault.authenticate(&caller.token).ok_or_else(unauthorized);
+            let mut result = act(&vault, &decide()?);
             if matches!(result, Err(Refused::Vault(VaultError::RightsChanged))) {
-                let actor = vault.authenticate(&caller.token).ok_or_else(unauthorized)?;
-                result = act(&vault, &actor);
+                result = act(&vault, &decide()?);
             }
             result.map_err(problem)
         });

@@ -153,6 +153,21 @@ impl FromRequestParts<App> for IfMatch {
     }
 }
 
+/// No query string at all: a parameter that is not understood, such as a dry run, must not pass for
+/// one that is.
+pub(crate) struct NoQuery;
+
+impl FromRequestParts<App> for NoQuery {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Failure> {
+        match parts.uri.query() {
+            None | Some("") => Ok(Self),
+            Some(_) => Err(Invalid::new("query", "must be left out").into()),
+        }
+    }
+}
+
 /// The query string's parameters, each at most once and none unknown.
 pub(crate) struct Query(Vec<(String, String)>);
 
@@ -162,11 +177,7 @@ impl Query {
         for (index, (name, _)) in self.0.iter().enumerate() {
             let repeated = self.0.iter().skip(index + 1).any(|(other, _)| other == name);
             if !known.contains(&name.as_str()) || repeated {
-                let fix = if known.is_empty() {
-                    "must be left out".to_owned()
-                } else {
-                    format!("may hold each of {} once, and nothing else", known.join(", "))
-                };
+                let fix = format!("may hold each of {} once, and nothing else", known.join(", "));
                 return Err(Invalid::new("query", fix));
             }
         }

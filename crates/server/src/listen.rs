@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request};
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use api::{Problem, ProblemKind};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::Method;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::App;
+use crate::answer::Failure;
 use crate::native::routes;
 
 /// How many connections are served at once; more wait to be accepted.
@@ -22,6 +25,10 @@ const MAX_CONNECTIONS: usize = 1024;
 /// How long a request's header may take to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 32 << 10;
+/// How many requests are served at once, over all connections.
+const MAX_REQUESTS: usize = 256;
+/// How long a request waits for its turn.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests in flight may take to finish once the daemon stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -74,7 +81,8 @@ impl Listener {
 
     /// Serves until `stop` completes; then accepts nothing more and lets requests in flight finish.
     pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
-        let router = routes(app).layer(from_fn(log));
+        let slots = Arc::new(Semaphore::new(MAX_REQUESTS));
+        let router = routes(app).layer(from_fn_with_state(slots, limit)).layer(from_fn(log));
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
@@ -84,13 +92,18 @@ impl Listener {
                 () = &mut stop => break,
             };
             let Some((stream, slot)) = accepted else { continue };
-            let builder = builder();
             let service = TowerToHyperService::new(router.clone());
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            let watched = graceful.watch(connection);
+            let watcher = graceful.watcher();
             tokio::spawn(async move {
+                let spoken = tokio::time::timeout(HEADER_TIMEOUT, protocol(&stream)).await;
+                let builder = match spoken {
+                    Ok(Ok(Protocol::Http1)) => builder().http1_only(),
+                    Ok(Ok(Protocol::Http2)) => builder().http2_only(),
+                    Ok(Err(_)) | Err(_) => return,
+                };
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
                 // A connection that breaks is the client's affair; its requests are logged.
-                let _ = watched.await;
+                let _ = watcher.watch(connection.into_owned()).await;
                 drop(slot);
             });
         }
@@ -118,6 +131,30 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What a client begins to speak. Looked at here, because the library's own look has no time-out,
+/// and silent connections would fill the house.
+async fn protocol(stream: &TcpStream) -> std::io::Result<Protocol> {
+    /// RFC 9113 section 3.4.
+    const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut seen).await?;
+        let begun = seen.get(..count).unwrap_or_default();
+        match begun {
+            [] => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            _ if !PREFACE.starts_with(begun) => return Ok(Protocol::Http1),
+            _ if count == PREFACE.len() => return Ok(Protocol::Http2),
+            // `peek` answers at once while there is something; the rest may be on its way.
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
 type Slot = tokio::sync::OwnedSemaphorePermit;
 
 async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<(TcpStream, Slot)> {
@@ -137,14 +174,32 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<
     }
 }
 
+/// The standard methods by name; a caller may have made one up, with anything in it.
+fn known_method(method: &Method) -> &'static str {
+    let known = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+    known.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
+}
+
+/// Bounds how many requests are in the house at once, each with a body of up to 2 MiB. The others
+/// wait a moment, and are then asked to come again.
+async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(QUEUE_TIMEOUT, slots.acquire()).await {
+        Ok(Ok(_slot)) => next.run(request).await,
+        _ => {
+            let detail = "The daemon has more requests than it can hold. Try again.";
+            Failure(Problem::new(ProblemKind::Busy, detail)).into_response()
+        }
+    }
+}
+
 /// One line a request: the route's pattern, never the path, which a caller may have put a value in.
 async fn log(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let method = request.method().clone();
+    let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     tracing::info!(
-        http.method = %method,
+        http.method = method,
         http.route = route.as_ref().map_or("none", MatchedPath::as_str),
         http.status = response.status().as_u16(),
         duration_ms = started.elapsed().as_secs_f64() * 1000.0,

@@ -132,7 +132,7 @@ mod tests {
         let origin = Origin { path: &path(), uid: UID, version: 1, changed_at: rv() };
         let marks = Marks::expected(&origin, &placement, "s");
         let mut all = Tombstones::default();
-        all.insert(Tombstone { at: Revision::ZERO, what });
+        all.insert(Tombstone { id: UID, at: Revision::ZERO, what });
         let copy = Copy { placement: &placement, owner: UID, marks: &marks };
         !all.standing_for(&copy, desired).is_empty()
     }
@@ -172,7 +172,7 @@ mod tests {
     fn two_tombstones_of_one_secret_are_confirmed_one_by_one() {
         let mut all = Tombstones::default();
         for revision in [1, 2, 2] {
-            all.insert(Tombstone { at: Revision::new(revision), what: secret(UID) });
+            all.insert(Tombstone { id: UID, at: Revision::new(revision), what: secret(UID) });
         }
         let placement = place("ns");
         let copy = Copy { placement: &placement, owner: UID, marks: &Marks::default() };

@@ -18,15 +18,17 @@ use crate::root_key;
 pub(crate) fn init(args: &StoreArgs) -> Result<Zeroizing<String>, Failure> {
     let dir = DataDir::create(&args.data_dir)?;
     let shown = args.data_dir.display();
-    if dir.has_store() && !dir.is_being_made() {
-        return Err(Failure::new(format!(
-            "{shown} holds a store already; for another administrator's token run: tresor admin-token"
-        )));
-    }
-    if dir.is_torn() {
-        return Err(Failure::new(format!(
-            "{shown} holds a store without its HEAD file; restore it, or choose an empty directory"
-        )));
+    if dir.holds_anything() && !dir.is_being_made() {
+        let whole = dir.has_store() && dir.read_keyring()?.is_some();
+        return Err(Failure::new(if whole {
+            format!(
+                "{shown} holds a store already; for another administrator's token run: tresor admin-token"
+            )
+        } else {
+            format!(
+                "{shown} holds parts of a store; restore what is missing, or choose an empty directory"
+            )
+        }));
     }
     dir.begin_making()?;
     let root = root_key::load_or_make(args.root_key_file.as_deref())?;

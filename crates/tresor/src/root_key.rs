@@ -1,8 +1,8 @@
 //! The root key: from a file that nobody else may read, or from the environment.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crypto::RootKey;
@@ -59,23 +59,16 @@ fn from_environment() -> Result<RootKey, Failure> {
 /// half a key.
 fn make_file(path: &Path) -> Result<RootKey, Failure> {
     let root = RootKey::make().map_err(|error| Failure::new(error.to_string()))?;
-    let beside = path.with_extension("new");
-    let write = || {
-        // Left behind by a run that was killed here.
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        let mut file = options.create_new(true).write(true).mode(0o600).open(&beside)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        // Made with mode 0600, under a name that nobody else has.
+        let mut file = tempfile::Builder::new().prefix(".root-key-").tempfile_in(parent)?;
         file.write_all(root.to_text().as_bytes())?;
         file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => File::open(parent)?.sync_all(),
-            None => File::open(".")?.sync_all(),
-        }
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
+        File::open(parent)?.sync_all()
     };
     write().map_err(|error| {
         Failure::new(format!("the root key file {} cannot be made: {error}", path.display()))

@@ -35,6 +35,9 @@ pub enum VaultError {
     /// There is none of that name.
     #[error("it does not exist")]
     NotFound,
+    /// A token still names the project.
+    #[error("a token still names the project")]
+    ProjectHasTokens,
     /// The project still has secrets.
     #[error("the project still has secrets")]
     ProjectNotEmpty,

@@ -109,15 +109,24 @@ impl Vault {
         }
         let Ok(page) = self.engine.events_after(after.revision(), PAGE)? else { return Ok(None) };
         let mut changes = Vec::new();
-        let mut buried = false;
+        let mut rules_changed = false;
         for event in page.events {
             let change = Change::decode(&event.bytes).map_err(|_| VaultError::Damaged)?;
-            // Only these leave tombstones; they are read once, after the changes.
-            buried |= change.kind == ChangeKind::Deleted
-                || matches!(change.object, ChangedObject::Project(_));
+            let uid = change.uid;
+            match (&change.object, change.kind) {
+                (ChangedObject::Secret(_), ChangeKind::Deleted) => {
+                    let key = Key::tombstone(uid);
+                    if let Some(stored) = self.engine.read(&key)? {
+                        changes.push(FeedChange::Tombstone(tombstone(&key, &stored)?));
+                    }
+                }
+                (ChangedObject::Project(_), _) => rules_changed = true,
+                _ => {}
+            }
             changes.extend(self.feed_change(change)?);
         }
-        if buried {
+        // A rule's tombstone is named by no event; rules change rarely.
+        if rules_changed {
             let tombstones = self.tombstones(after.revision())?;
             changes.extend(tombstones.into_iter().map(FeedChange::Tombstone));
         }
@@ -138,16 +147,12 @@ impl Vault {
         _permit: &Permit<List, WholeStore>,
         tombstone: &Tombstone,
     ) -> Result<(), VaultError> {
-        let mut found = None;
-        self.each(&KeyRange::tombstones(), |key, stored| {
-            let same = stored.changed_at == tombstone.at
-                && decode_tombstone(&stored.value).is_ok_and(|what| what == tombstone.what);
-            if same {
-                found = Some(key.clone());
-            }
-            Ok(())
-        })?;
-        let Some(key) = found else { return Ok(()) };
+        let key = Key::tombstone(tombstone.id);
+        // Told more than once, or a later one of the same identity: then there is nothing to do.
+        let lies = self.engine.read(&key)?.is_some_and(|stored| stored.changed_at == tombstone.at);
+        if !lies {
+            return Ok(());
+        }
         let mut commit = Commit::default();
         commit.require(Precondition::ChangedAt(key.clone(), tombstone.at)).remove(key);
         self.engine.commit(commit)?;
@@ -181,10 +186,9 @@ impl Vault {
 
     fn tombstones(&self, after: Revision) -> Result<Vec<Tombstone>, VaultError> {
         let mut tombstones = Vec::new();
-        self.each(&KeyRange::tombstones(), |_, stored| {
+        self.each(&KeyRange::tombstones(), |key, stored| {
             if stored.changed_at > after {
-                let what = decode_tombstone(&stored.value).map_err(|_| VaultError::Damaged)?;
-                tombstones.push(Tombstone { at: stored.changed_at, what });
+                tombstones.push(tombstone(key, stored)?);
             }
             Ok(())
         })?;
@@ -215,4 +219,10 @@ impl Vault {
         let resource_version = self.wire(revision);
         SecretFeed { path: head.path, uid: head.uid, version, resource_version }
     }
+}
+
+fn tombstone(key: &Key, stored: &Stored) -> Result<Tombstone, VaultError> {
+    let what = decode_tombstone(&stored.value).map_err(|_| VaultError::Damaged)?;
+    let id = key.uid().ok_or(VaultError::Damaged)?;
+    Ok(Tombstone { id, at: stored.changed_at, what })
 }

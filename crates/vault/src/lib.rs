@@ -3,8 +3,8 @@
 //! Every public act takes a [`authz::Permit`], which names the actor, the action and the resource,
 //! so that nothing here can be called on anything that was not decided on. The exceptions:
 //! [`Vault::authenticate`], which makes the actor; [`Vault::create_operator_token`], for whoever
-//! already holds the root key and the data directory; the worker's reports, which carry nothing
-//! out; and health.
+//! already holds the root key and the data directory; [`Vault::projects`], which decides about each
+//! project by itself; the worker's reports, which carry nothing out; and health.
 //!
 //! Calls block on the disk and belong on a thread that may.
 
@@ -71,7 +71,7 @@ impl Vault {
     ) -> Result<Self, VaultError> {
         let generation = keyring.generation().to_be_bytes().to_vec();
         let keyring_recorded_at = match engine.read(&Key::keyring())? {
-            Some(stored) if stored.value == generation => stored.changed_at,
+            Some(stored) if stored.value == generation => stored.written_at,
             Some(_) => return Err(VaultError::KeyringGeneration),
             None => {
                 let mut commit = Commit::default();
@@ -129,7 +129,7 @@ impl Vault {
     /// it was decided and sealed.
     fn commit(&self, mut commit: Commit, basis: Option<Basis>) -> Result<Revision, VaultError> {
         let own = commit.preconditions.len();
-        commit.require(Precondition::ChangedAt(Key::keyring(), self.keyring_recorded_at));
+        commit.require(Precondition::WrittenAt(Key::keyring(), self.keyring_recorded_at));
         if let Some(basis) = basis {
             commit.require(Precondition::ChangedAt(Key::token(basis.token), basis.changed_at));
         }

@@ -1,6 +1,6 @@
 //! Projects: made, listed, given rules, removed.
 
-use authz::{Action, Actor, Administer, List, Permit, WholeStore, decide};
+use authz::{Actor, Administer, Basis, List, Permit, WholeStore, decide};
 use domain::{Invalid, ProjectPath, ProjectionRule, ResourceVersion, Retired, Revision};
 use store::{
     Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, ProjectRecord,
@@ -78,53 +78,86 @@ impl Vault {
     /// Changes a project's rules. A rule that goes leaves a tombstone, on which the sync worker
     /// removes what it had projected.
     ///
+    /// Which namespaces a project may reach is for an administrator of the whole store to say:
+    /// whoever manages a project could else send its values to where they can read them, or plant
+    /// Secrets with others.
+    ///
     /// # Errors
     /// When there is no such project, the rules contradict each other, or it changed meanwhile.
     pub fn change_project(
         &self,
-        permit: &Permit<Administer, ProjectPath>,
+        permit: &Permit<Administer, WholeStore>,
+        path: &ProjectPath,
         wanted: &ProjectChange,
     ) -> Result<ProjectView, VaultError> {
         check_rules(&wanted.rules)?;
-        self.rewrite_project(permit, wanted.expected, |record| {
+        self.rewrite_project(path, permit.basis(), wanted.expected, |record| {
+            record.deleting = false;
             let old = std::mem::replace(&mut record.rules, wanted.rules.clone());
             old.into_iter().filter(|rule| !wanted.rules.contains(rule)).collect()
         })
     }
 
-    /// Removes an empty project.
+    /// Removes an empty project that no token names.
     ///
-    /// The record is first marked, which makes every creation that was decided on it fail, and only
-    /// then is the project searched: so no secret is left behind in a project that is gone.
+    /// The record is first marked, which makes every creation that was decided on it fail, and then
+    /// the project is searched once more: so no secret is left behind in a project that is gone. A
+    /// token would come to life again with the next project of the name.
     ///
     /// # Errors
-    /// When there is no such project, it has secrets, or it changed meanwhile.
+    /// When there is no such project, it has secrets or tokens, or it changed meanwhile.
     pub fn delete_project(
         &self,
         permit: &Permit<Administer, ProjectPath>,
         expected: Option<ResourceVersion>,
     ) -> Result<(), VaultError> {
-        let path = permit.resource();
-        self.rewrite_project(permit, expected, |record| {
-            record.deleting = true;
-            Vec::new()
-        })?;
-        if !self.engine.scan(&KeyRange::heads(path), 1)?.records.is_empty() {
-            self.rewrite_project(permit, None, |record| {
-                record.deleting = false;
-                Vec::new()
-            })?;
-            return Err(VaultError::ProjectNotEmpty);
+        let (path, basis) = (permit.resource(), permit.basis());
+        let _no_new_token = self.token_writes.lock();
+        if self.is_named_by_a_token(path) {
+            return Err(VaultError::ProjectHasTokens);
         }
         let (record, revision) = self.project_record(path)?;
+        let current = self.wire(revision);
+        if expected.is_some_and(|expected| expected != current) {
+            return Err(VaultError::Stale { current });
+        }
+        if !self.is_empty(path)? {
+            // A removal that was cut off may have left its mark.
+            if record.deleting {
+                self.mark_project(path, basis, current, false)?;
+            }
+            return Err(VaultError::ProjectNotEmpty);
+        }
+        let marked = self.mark_project(path, basis, current, true)?;
+        if !self.is_empty(path)? {
+            self.mark_project(path, basis, marked.resource_version, false)?;
+            return Err(VaultError::ProjectNotEmpty);
+        }
         let key = Key::project(path);
         let mut commit = Commit::default();
-        commit.require(Precondition::ChangedAt(key.clone(), revision));
+        commit.require(Precondition::ChangedAt(key.clone(), marked.resource_version.revision()));
         commit.remove(key).tell(change(ChangeKind::Deleted, path, &record));
         for rule in record.rules {
             self.bury_rule(&mut commit, path, rule)?;
         }
-        self.commit(commit, permit.basis()).map(|_| ())
+        self.commit(commit, basis).map(|_| ())
+    }
+
+    fn is_empty(&self, path: &ProjectPath) -> Result<bool, VaultError> {
+        Ok(self.engine.scan(&KeyRange::heads(path), 1)?.records.is_empty())
+    }
+
+    fn mark_project(
+        &self,
+        path: &ProjectPath,
+        basis: Option<Basis>,
+        expected: ResourceVersion,
+        deleting: bool,
+    ) -> Result<ProjectView, VaultError> {
+        self.rewrite_project(path, basis, Some(expected), |record| {
+            record.deleting = deleting;
+            Vec::new()
+        })
     }
 
     pub(crate) fn all_projects(
@@ -153,22 +186,23 @@ impl Vault {
     }
 
     /// Reads, changes and writes a project; `change_record` returns the rules that go with it.
-    fn rewrite_project<A: Action>(
+    fn rewrite_project(
         &self,
-        permit: &Permit<A, ProjectPath>,
+        path: &ProjectPath,
+        basis: Option<Basis>,
         expected: Option<ResourceVersion>,
         change_record: impl Fn(&mut ProjectRecord) -> Vec<ProjectionRule>,
     ) -> Result<ProjectView, VaultError> {
-        persist(|| self.try_rewrite_project(permit, expected, &change_record))
+        persist(|| self.try_rewrite_project(path, basis, expected, &change_record))
     }
 
-    fn try_rewrite_project<A: Action>(
+    fn try_rewrite_project(
         &self,
-        permit: &Permit<A, ProjectPath>,
+        path: &ProjectPath,
+        basis: Option<Basis>,
         expected: Option<ResourceVersion>,
         change_record: &impl Fn(&mut ProjectRecord) -> Vec<ProjectionRule>,
     ) -> Result<ProjectView, VaultError> {
-        let path = permit.resource();
         let (mut record, revision) = self.project_record(path)?;
         let current = self.wire(revision);
         if expected.is_some_and(|expected| expected != current) {
@@ -182,7 +216,7 @@ impl Vault {
         commit.require(Precondition::ChangedAt(key.clone(), revision));
         commit.put(key.clone(), self.seal_record(&key, &record.encode())?);
         commit.tell(change(ChangeKind::Modified, path, &record));
-        let revision = self.commit(commit, permit.basis())?;
+        let revision = self.commit(commit, basis)?;
         Ok(self.project_view(path.clone(), record, revision))
     }
 

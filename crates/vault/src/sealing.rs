@@ -110,7 +110,7 @@ impl Vault {
         let mut commit = Commit::default();
         commit.require(match &stored {
             None => Precondition::Absent(key.clone()),
-            Some(stored) => Precondition::ChangedAt(key.clone(), stored.changed_at),
+            Some(stored) => Precondition::WrittenAt(key.clone(), stored.written_at),
         });
         commit.put(key, until.to_be_bytes().to_vec());
         self.engine.commit(commit)?;

@@ -333,6 +333,35 @@ fn a_project_that_is_being_removed_takes_no_secret_and_can_be_removed_again() {
     running.vault.delete_project(&permit, None).unwrap();
 }
 
+/// Rights are by name: they must not wait for the next project of that name.
+#[test]
+fn a_project_that_a_token_names_stays_and_a_token_names_only_projects_that_exist() {
+    let (_home, running) = Running::with_project();
+    let token = running.mint(Role::Writer, Scope::Project(project("ml")));
+    let remove = decide::<Administer, _>(&running.admin, project("ml"), running.now()).unwrap();
+    let refused = running.vault.delete_project(&remove, None);
+    assert!(matches!(refused, Err(VaultError::ProjectHasTokens)));
+    let admin = decide::<Administer, _>(&running.admin, WholeStore, running.now()).unwrap();
+    running.vault.revoke_token(&admin, token.view.id).unwrap();
+    running.vault.delete_project(&remove, None).unwrap();
+    let rights = vec![Right::new(Role::Writer, Scope::Project(project("ml"))).unwrap()];
+    let new = NewToken { description: String::new(), rights, expires: None };
+    let refused = running.vault.create_token(&admin, new).err();
+    assert!(matches!(refused, Some(VaultError::Invalid(invalid)) if invalid.field == "rights"));
+}
+
+/// A refused removal changes nothing that others insist on.
+#[test]
+fn a_refused_removal_leaves_the_projects_version_alone() {
+    let (_home, running) = Running::with_project();
+    running.create("hf", "1").unwrap();
+    let list = decide::<List, _>(&running.admin, project("ml"), running.now()).unwrap();
+    let before = running.vault.project(&list).unwrap().resource_version;
+    let remove = decide::<Administer, _>(&running.admin, project("ml"), running.now()).unwrap();
+    assert!(running.vault.delete_project(&remove, None).is_err());
+    assert_eq!(running.vault.project(&list).unwrap().resource_version, before);
+}
+
 #[test]
 fn uses_of_a_key_are_reserved_before_they_are_made_and_never_taken_back() {
     let (home, running) = Running::with_project();
@@ -375,9 +404,9 @@ fn the_feed_tells_what_changed_and_what_is_to_be_removed() {
     assert!(snapshot.tombstones.is_empty());
 
     running.update("hf", "2").unwrap();
-    let rules = decide::<Administer, _>(&running.admin, project("ml"), running.now()).unwrap();
+    let rules = decide::<Administer, _>(&running.admin, WholeStore, running.now()).unwrap();
     let change = ProjectChange { rules: vec![rule("team")], expected: None };
-    running.vault.change_project(&rules, &change).unwrap();
+    running.vault.change_project(&rules, &project("ml"), &change).unwrap();
     running.delete("hf").unwrap();
     let page = running.vault.feed_after(&permit, snapshot.at).unwrap().unwrap();
     let tombstones: Vec<_> = page

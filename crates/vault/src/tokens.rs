@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use authz::{Actor, Administer, Permit, Right, Role, TokenActor, WholeStore};
-use domain::{Invalid, Revision, Timestamp, Uid};
+use authz::{Actor, Administer, Permit, Right, Role, Scope, TokenActor, WholeStore};
+use domain::{Invalid, ProjectPath, Revision, Timestamp, Uid};
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use store::{Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, TokenRecord};
@@ -50,8 +50,7 @@ impl Vault {
         }
         // The table is looked up by hash, so timing tells at most about hashes.
         let actor = self.tokens.read().get(&self.hash_token(token))?.clone();
-        let ended = actor.expires.is_some_and(|expires| expires <= self.clock.now());
-        (!ended).then(|| Actor::token(actor))
+        lasts(&actor, self.clock.now()).then(|| Actor::token(actor))
     }
 
     /// Makes a token.
@@ -72,7 +71,7 @@ impl Vault {
     /// # Errors
     /// When the store cannot be written.
     pub fn create_operator_token(&self, description: &str) -> Result<MintedToken, VaultError> {
-        let admin = Right::new(Role::Admin, authz::Scope::WholeStore)?;
+        let admin = Right::new(Role::Admin, Scope::WholeStore)?;
         let description = description.to_owned();
         let new = NewToken { description, rights: vec![admin], expires: None };
         self.mint(new, "system:operator".to_owned(), None)
@@ -132,6 +131,7 @@ impl Vault {
         let now = self.clock.now();
         check(&new, now)?;
         let _one_at_a_time = self.token_writes.lock();
+        self.check_projects(&new.rights)?;
         let text = make_text()?;
         let record = TokenRecord {
             id: self.make_uid()?,
@@ -168,11 +168,31 @@ impl Vault {
         Ok(records)
     }
 
+    /// A right in a project that does not exist would wait for whoever makes one of that name.
+    fn check_projects(&self, rights: &[Right]) -> Result<(), VaultError> {
+        for right in rights {
+            let Scope::Project(path) = right.scope() else { continue };
+            match self.project_record(path) {
+                Err(VaultError::NotFound) => {
+                    return Err(Invalid::new("rights", "must name projects that exist").into());
+                }
+                found => found.map(|_| ())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a token that has not ended holds rights in a project.
+    pub(crate) fn is_named_by_a_token(&self, path: &ProjectPath) -> bool {
+        let now = self.clock.now();
+        let names = |right: &Right| matches!(right.scope(), Scope::Project(named) if named == path);
+        self.tokens.read().values().any(|token| lasts(token, now) && token.rights.iter().any(names))
+    }
+
     fn another_admin(&self, than: Uid) -> bool {
         let now = self.clock.now();
-        let lasts = |token: &TokenActor| token.expires.is_none_or(|expires| expires > now);
         let table = self.tokens.read();
-        table.values().any(|token| token.id != than && is_admin(&token.rights) && lasts(token))
+        table.values().any(|token| token.id != than && is_admin(&token.rights) && lasts(token, now))
     }
 
     fn hash_token(&self, token: &str) -> [u8; 32] {
@@ -190,7 +210,8 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), Invalid> {
         return Err(Invalid::new("description", fix));
     }
     if new.rights.is_empty() || new.rights.len() > MAX_RIGHTS {
-        return Err(Invalid::new("projects", format!("must name 1 to {MAX_RIGHTS} projects")));
+        let fix = format!("must hold 1 to {MAX_RIGHTS} roles and projects in all");
+        return Err(Invalid::new("rights", fix));
     }
     if new.expires.is_some_and(|expires| expires <= now) {
         return Err(Invalid::new("expiresInSeconds", "must be at least 1"));
@@ -224,6 +245,10 @@ fn is_well_formed(token: &str) -> bool {
     body.starts_with(PREFIX) && checksum == format!("{:08x}", crc32c::crc32c(body.as_bytes()))
 }
 
+fn lasts(token: &TokenActor, now: Timestamp) -> bool {
+    token.expires.is_none_or(|expires| expires > now)
+}
+
 fn is_admin(rights: &[Right]) -> bool {
     rights.iter().any(|right| right.role() == Role::Admin)
 }
@@ -252,9 +277,11 @@ mod tests {
         assert!(is_well_formed(&text));
         assert_eq!(text.len(), 79);
         let mut typo = text.to_string();
-        typo.replace_range(20..21, if &typo[20..21] == "a" { "b" } else { "a" });
+        let other = if typo.as_bytes()[20] == b'a' { "b" } else { "a" };
+        typo.replace_range(20..21, other);
         assert!(!is_well_formed(&typo));
-        for wrong in ["", "tresor_", "Bearer", &text[1..], &format!("{}0", *text)] {
+        for wrong in ["", "tresor_", "Bearer", text.trim_start_matches('t'), &format!("{}0", *text)]
+        {
             assert!(!is_well_formed(wrong));
         }
     }

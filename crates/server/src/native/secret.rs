@@ -1,7 +1,7 @@
 //! `/tresor/v1/orgs/{org}/projects/{project}/secrets`
 
 use api::{SecretBody, SecretData, SecretList, SecretWrite, VersionList};
-use authz::{Actor, Create, Delete, List, Read, Update, decide};
+use authz::{Actor, Create, Delete, Denied, List, Read, Update, decide};
 use axum::extract::State;
 use axum::response::Response;
 use domain::{Invalid, SecretPath};
@@ -11,7 +11,7 @@ use vault::{NewSecret, SecretChange, SecretView, Vault, VaultError};
 use super::show;
 use crate::answer::{Failure, json, json_at, no_content};
 use crate::app::{App, Refused};
-use crate::extract::{Caller, IfMatch, InProject, Json, OfSecret, Query};
+use crate::extract::{Caller, IfMatch, InProject, Json, NoQuery, OfSecret, Query};
 
 const DEFAULT_PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 1000;
@@ -42,6 +42,7 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
+    _: NoQuery,
     InProject(project): InProject,
     Json(body): Json<SecretWrite>,
 ) -> Result<Response, Failure> {
@@ -66,6 +67,7 @@ pub(super) async fn create(
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
+    _: NoQuery,
     OfSecret(path): OfSecret,
     if_match: IfMatch,
     Json(body): Json<SecretWrite>,
@@ -73,13 +75,12 @@ pub(super) async fn put(
     let (view, status) = app
         .act(caller, move |vault, actor| {
             let now = vault.clock().now();
-            let update = decide::<Update, _>(actor, path.clone(), now);
-            let permit = match update {
+            let create = || decide::<Create, _>(actor, path.clone(), now);
+            let permit = match decide::<Update, _>(actor, path.clone(), now) {
                 Ok(permit) => permit,
-                // Who may create and not update still creates, and learns nothing else.
                 Err(denied) => {
-                    decide::<Create, _>(actor, path.clone(), now).map_err(|_| denied)?;
-                    return Ok((make(vault, actor, path.clone(), &body)?, StatusCode::CREATED));
+                    create().map_err(|_| denied)?;
+                    return make_only(vault, actor, &path, &body, &if_match, denied);
                 }
             };
             check_name(&body, &path)?;
@@ -91,10 +92,15 @@ pub(super) async fn put(
             };
             match vault.update_secret(&permit, &change) {
                 // A version that is insisted on belongs to a secret that must exist.
-                Err(VaultError::NotFound) if expected.is_none() => {
-                    Ok((make(vault, actor, path.clone(), &body)?, StatusCode::CREATED))
+                Err(VaultError::NotFound) if expected.is_none() => {}
+                updated => return Ok((updated?, StatusCode::OK)),
+            }
+            match make(vault, actor, path.clone(), &body) {
+                // Someone else was faster: then there is something to replace.
+                Err(Refused::Vault(VaultError::AlreadyExists)) => {
+                    Ok((vault.update_secret(&permit, &change)?, StatusCode::OK))
                 }
-                updated => Ok((updated?, StatusCode::OK)),
+                made => Ok((made?, StatusCode::CREATED)),
             }
         })
         .await?;
@@ -105,6 +111,7 @@ pub(super) async fn put(
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
+    _: NoQuery,
     OfSecret(path): OfSecret,
 ) -> Result<Response, Failure> {
     let view = look(&app, caller, path).await?;
@@ -115,6 +122,7 @@ pub(super) async fn show(
 pub(super) async fn versions(
     State(app): State<App>,
     caller: Caller,
+    _: NoQuery,
     OfSecret(path): OfSecret,
 ) -> Result<Response, Failure> {
     let view = look(&app, caller, path).await?;
@@ -143,6 +151,7 @@ pub(super) async fn data(
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
+    _: NoQuery,
     OfSecret(path): OfSecret,
     if_match: IfMatch,
 ) -> Result<Response, Failure> {
@@ -152,6 +161,24 @@ pub(super) async fn delete(
     })
     .await?;
     Ok(no_content())
+}
+
+/// The PUT of someone who may create and not update: what exists already is not theirs to touch.
+fn make_only(
+    vault: &Vault,
+    actor: &Actor,
+    path: &SecretPath,
+    body: &SecretWrite,
+    if_match: &IfMatch,
+    denied: Denied,
+) -> Result<(SecretView, StatusCode), Refused> {
+    if if_match.and(body.expected()?)?.is_some() {
+        return Err(denied.into());
+    }
+    match make(vault, actor, path.clone(), body) {
+        Err(Refused::Vault(VaultError::AlreadyExists)) => Err(denied.into()),
+        made => Ok((made?, StatusCode::CREATED)),
+    }
 }
 
 fn make(

@@ -11,10 +11,10 @@ use vault::NewToken;
 use super::show;
 use crate::answer::{Failure, json, no_content};
 use crate::app::App;
-use crate::extract::{Caller, Json, TokenId};
+use crate::extract::{Caller, Json, NoQuery, TokenId};
 
 /// Who is asking.
-pub(super) async fn whoami(caller: Caller) -> Response {
+pub(super) async fn whoami(caller: Caller, _: NoQuery) -> Response {
     let actor = &caller.actor;
     let token = actor.as_token();
     let body = WhoAmI {
@@ -28,7 +28,11 @@ pub(super) async fn whoami(caller: Caller) -> Response {
 }
 
 /// All tokens; an administrator's view.
-pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Failure> {
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    _: NoQuery,
+) -> Result<Response, Failure> {
     let tokens = app
         .act(caller, |vault, actor| {
             let permit = decide::<Administer, _>(actor, WholeStore, vault.clock().now())?;
@@ -43,6 +47,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Respo
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
+    _: NoQuery,
     Json(body): Json<TokenWrite>,
 ) -> Result<Response, Failure> {
     let minted = app
@@ -66,6 +71,7 @@ pub(super) async fn create(
 pub(super) async fn revoke(
     State(app): State<App>,
     caller: Caller,
+    _: NoQuery,
     TokenId(id): TokenId,
 ) -> Result<Response, Failure> {
     app.act(caller, move |vault, actor| {

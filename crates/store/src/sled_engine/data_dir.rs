@@ -72,11 +72,10 @@ impl DataDir {
         self.head().exists() && (self.store().exists() || self.store_copy().exists())
     }
 
-    /// Whether a store has lost one of its parts. Making a new one here would bury what is left.
-    /// While a store is being made, `HEAD` comes before it, at revision zero.
-    pub fn is_torn(&self) -> bool {
-        let store = self.store().exists() || self.store_copy().exists();
-        store != self.head().exists() && !(self.head().exists() && self.is_being_made())
+    /// Whether any part of a store is here. Making a new one would bury it.
+    pub fn holds_anything(&self) -> bool {
+        let parts = [self.keyring(), self.head(), self.store(), self.store_copy()];
+        parts.iter().any(|part| part.exists())
     }
 
     /// Notes that a store is being made here, so that a run that is cut off can be told from one

@@ -20,6 +20,7 @@ const STANDING_RESERVE: u64 = 8 << 20;
 const RESERVE_PER_KEY: u64 = 32 << 10;
 /// What opening a store may write: a snapshot of its page table, and the zeroed tail of its log.
 const BALLAST_BYTES: u64 = 8 << 20;
+const BALLAST_STEP: u64 = 64 << 10;
 
 /// Keeps room behind the end of sled's file.
 pub(super) struct Reserve {
@@ -56,21 +57,31 @@ pub(super) fn release_ballast(dir: &DataDir) -> Result<(), OpenError> {
     remove_file_if_there(&dir.ballast())
 }
 
-/// Takes the room again. On a full disk there is none to take: then the next start may need the
-/// operator's help, which is said.
+/// Takes the room again, as much of it as a full disk leaves: a start needs only a part, and gives
+/// back what it did not use.
 pub(super) fn take_ballast(dir: &DataDir) {
-    if let Err(error) = allocate(&dir.ballast()) {
-        tracing::warn!(%error, "no room for the ballast file: a start on a full disk may fail");
-        // An empty ballast would only pretend; whether this succeeds does not matter.
-        let _ = remove_file_if_there(&dir.ballast());
+    match allocate(&dir.ballast()) {
+        Ok(BALLAST_BYTES) => {}
+        Ok(bytes) => {
+            tracing::warn!(bytes, "the disk is full: there is less ballast than there should be");
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the ballast file cannot be made: a start on a full disk may fail");
+        }
     }
 }
 
-fn allocate(path: &Path) -> std::io::Result<()> {
+fn allocate(path: &Path) -> std::io::Result<u64> {
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    match fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
-        Err(error) => Err(error.into()),
+    let mut bytes = BALLAST_BYTES;
+    while bytes > 0 {
+        match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => return Ok(bytes),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(BALLAST_BYTES),
+            Err(Errno::NOSPC | Errno::DQUOT) => bytes = bytes.saturating_sub(BALLAST_STEP),
+            Err(error) => return Err(error.into()),
+        }
     }
+    Ok(0)
 }

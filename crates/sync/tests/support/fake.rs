@@ -93,7 +93,8 @@ impl Fake {
 
     pub(crate) fn entomb(&self, what: Retired) {
         self.commit(|state| {
-            let tombstone = Tombstone { at: Revision::new(state.revision), what };
+            let tombstone =
+                Tombstone { id: Uid::from_bytes([0; 16]), at: Revision::new(state.revision), what };
             state.tombstones.push(tombstone.clone());
             Change::Tombstone(tombstone)
         });
