@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures the release build on this machine and writes benches/results/measure.json, from which the
-# figures in the README are copied. It needs curl and wrk (apt-get install curl wrk).
+# Measures the release build on this machine and writes benches/results/measure.json. The README shows
+# these figures, and a test compares the two. It needs curl and wrk (apt-get install curl wrk).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,7 +45,7 @@ wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{"stringData":{"v":"$value"}}'
 request = function() return wrk.format(nil, "/tresor/v1/orgs/default/projects/bench/secrets/s" .. math.random(1, 1000)) end
 LUA
-rate() { wrk -t1 "-c$1" -d10s -s "$home/$2.lua" "$url" | sed -n 's/^Requests\/sec: *//p'; }
+rate() { wrk -t1 "-c$1" -d10s -s "$home/$2.lua" "$url" | awk '/^Requests\/sec:/ { printf "%.0f", $2 }'; }
 get_32=$(rate 32 get)
 put_1=$(rate 1 put)
 put_64=$(rate 64 put)

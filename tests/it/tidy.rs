@@ -168,3 +168,18 @@ fn the_readme_shows_the_demonstrations_steps() {
         assert!(readme.contains(&format!("\n{name:<11}")), "README.md does not show {name}");
     }
 }
+
+/// Figures are measured, not remembered.
+#[test]
+fn the_readme_shows_the_measured_figures() {
+    let readme = read("README.md");
+    let measured: serde_json::Value =
+        serde_json::from_str(&read("benches/results/measure.json")).unwrap();
+    let figures = measured.as_object().unwrap().values().filter_map(serde_json::Value::as_u64);
+    let mut shown = 0;
+    for figure in figures {
+        shown += 1;
+        assert!(readme.contains(&format!("\n| {figure} | ")), "README.md does not show {figure}");
+    }
+    assert!(shown >= 9);
+}
