@@ -49,7 +49,7 @@ if [ ${#needed[@]} -gt 0 ]; then
 fi
 
 # A private apt that sees only bookworm, from whichever mirror this machine already uses.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -E '/debian/?$' | head -n 1 || true)
+mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' | grep -E '/debian/?$' | head -n 1 || true)
 [ -n "$mirror" ] || die "no Debian mirror in this machine's apt configuration; set KUBEBUILDER_ASSETS to a directory with kube-apiserver, etcd and kubectl"
 apt_dir="$CACHE/apt-bookworm"
 mkdir -p "$apt_dir/lists/partial" "$apt_dir/archives/partial" "$apt_dir/sources.list.d" "$apt_dir/deb"

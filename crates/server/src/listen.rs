@@ -181,8 +181,12 @@ fn known_method(method: &Method) -> &'static str {
 }
 
 /// Bounds how many requests are in the house at once, each with a body of up to 2 MiB. The others
-/// wait a moment, and are then asked to come again.
+/// wait a moment, and are then asked to come again. Probes do not wait: a full house is no reason
+/// to be restarted.
 async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    if matches!(request.uri().path(), "/healthz" | "/readyz") {
+        return next.run(request).await;
+    }
     match tokio::time::timeout(QUEUE_TIMEOUT, slots.acquire()).await {
         Ok(Ok(_slot)) => next.run(request).await,
         _ => {

@@ -144,9 +144,9 @@ impl Shared {
 
     /// Passes a read's result on; one that sled failed stops the writes too.
     fn note<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
-        let closed = self.visible.read().raw.is_none();
+        // A store that was closed has not failed.
         if let Err(StoreError::Failed { reason }) = &read
-            && !closed
+            && self.visible.read().raw.is_some()
         {
             self.fail(reason);
         }
