@@ -452,7 +452,7 @@ fn a_damaged_payload_is_refused_although_no_event_speaks_of_it() {
             let mut commit = put(&number.to_string(), &[number; 300]);
             let uid = Uid::from_bytes([number; 16]);
             commit.put(Key::wrapped_key(uid, 1), vec![number; 90]);
-            commit.put(payload(number), vec![number; 20_000]);
+            commit.put(payload(number), vec![number; 80_000]);
             engine.commit(commit).unwrap();
         }
     };
@@ -477,7 +477,7 @@ fn a_damaged_payload_is_refused_although_no_event_speaks_of_it() {
         opened += 1;
         for number in 0..SECRETS {
             let read = engine.read(&payload(number)).unwrap().unwrap();
-            assert!(read.value == vec![number; 20_000], "the flip number {step}");
+            assert!(read.value == vec![number; 80_000], "the flip number {step}");
         }
     }
     assert!(opened < 40, "no flip was noticed: the test reaches nothing");
