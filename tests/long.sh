@@ -15,5 +15,5 @@ mkdir -p benches/results
   echo "machine: $(nproc) cores, $(sed -n 's/^model name\t*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)"
   echo "command: TRESOR_TESTS_LONG=1 cargo test -p tresor --test it -- --nocapture --test-threads 1"
   echo
-  cargo test -p tresor --locked --test it -- --nocapture --test-threads 1 2>&1
+  RUST_BACKTRACE=0 cargo test -p tresor --locked --test it -- --nocapture --test-threads 1 2>&1
 } | tee benches/results/long.txt
