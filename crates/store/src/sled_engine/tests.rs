@@ -521,6 +521,33 @@ fn a_refusal_that_was_cut_off_begins_again_from_the_copy() {
     assert_eq!(value(&open(image.path()).unwrap(), "a"), Some(b"1".to_vec()));
 }
 
+/// sled panics on assertions of its own. What was in flight is not acknowledged and not shown, and
+/// the probes learn of it.
+#[test]
+fn a_writer_that_panics_stops_the_writes_and_says_so() {
+    let home = fresh();
+    let commits = AtomicU64::new(0);
+    let hook: StepHook = Arc::new(move |step| {
+        let in_second = step == Step::Applied && commits.fetch_add(1, Ordering::SeqCst) == 1;
+        assert!(!in_second, "a defect, made up by a test");
+    });
+    let dir = DataDir::lock(home.path()).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, SledOptions::default(), hook).unwrap();
+    engine.commit(put("a", b"1")).unwrap();
+    assert!(engine.failure().is_none());
+    assert!(matches!(engine.commit(put("a", b"2")), Err(CommitError::Store(_))));
+    // The answer comes when the writer's thread lets go of it; the mark is set as it ends.
+    for _ in 0..500 {
+        if engine.failure().is_some() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(engine.failure().is_some());
+    assert_eq!(value(&engine, "a"), Some(b"1".to_vec()));
+    assert!(matches!(engine.commit(put("b", b"1")), Err(CommitError::Store(_))));
+}
+
 /// Each group is durable before the next one is applied.
 #[test]
 fn groups_never_overlap() {

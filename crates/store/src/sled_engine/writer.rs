@@ -3,7 +3,6 @@
 //! and answers any of them.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -233,9 +232,7 @@ impl Writer {
         let mut batch = sled::Batch::default();
         let mut old = HashMap::with_capacity(group.records.len());
         for (key, (stored, origin)) in &group.records {
-            if let Entry::Vacant(vacant) = old.entry(key.clone()) {
-                vacant.insert(self.raw.get(key)?);
-            }
+            old.insert(key.clone(), self.raw.get(key)?);
             match stored {
                 Some(stored) => self.raw.stage_put(&mut batch, key, stored, *origin)?,
                 None => self.raw.stage_remove(&mut batch, key)?,
