@@ -12,23 +12,24 @@ use crate::object::{object, objects};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleBody {
-    /// `each`: one Kubernetes Secret per secret.
+    /// `each`: one Kubernetes Secret per secret; `merged`: one per project, with an entry for each of
+    /// its `variable` secrets.
     pub mode: String,
     /// The namespace.
     pub namespace: String,
-    /// The Kubernetes Secret's name; `{name}` when left out.
+    /// The Kubernetes Secret's name; `{name}` when left out, and `{project}` for a merged rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_pattern: Option<String>,
 }
 
 impl RuleBody {
     fn check(&self) -> Result<ProjectionRule, Invalid> {
-        let pattern = self.name_pattern.as_deref();
-        Ok(ProjectionRule {
-            mode: ProjectionMode::parse(&self.mode)?,
-            namespace: Namespace::parse(&self.namespace)?,
-            name_pattern: pattern.map_or(Ok(NamePattern::default()), NamePattern::parse)?,
-        })
+        let mode = ProjectionMode::parse(&self.mode)?;
+        let name_pattern = match self.name_pattern.as_deref() {
+            None => NamePattern::default_for(mode),
+            Some(pattern) => NamePattern::parse(mode, pattern)?,
+        };
+        Ok(ProjectionRule { mode, namespace: Namespace::parse(&self.namespace)?, name_pattern })
     }
 }
 

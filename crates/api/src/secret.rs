@@ -109,6 +109,10 @@ impl SecretWrite {
                 self.refuse(kind, "registries", self.registries.is_some())?;
                 self.opaque()
             }
+            SecretType::Variable => {
+                self.refuse(kind, "registries", self.registries.is_some())?;
+                Err(Invalid::new("stringData", "not read yet"))
+            }
             SecretType::Registry => {
                 self.refuse(kind, "data", self.data.is_some())?;
                 self.refuse(kind, "stringData", self.string_data.is_some())?;
@@ -195,6 +199,7 @@ impl SecretData {
                 (Some(values.iter().map(entry).collect()), None)
             }
             Payload::Registry(logins) => (None, Some(logins.iter().map(registry).collect())),
+            Payload::Variable(_) => (None, None),
         };
         Self { version, kind, data, registries }
     }

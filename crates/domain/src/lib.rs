@@ -24,7 +24,8 @@ pub use codec::{Decoder, Encoder, Malformed};
 pub use invalid::Invalid;
 pub use labels::{Labels, MAX_LABELS};
 pub use name::{
-    DataKey, MAX_NAME_BYTES, Namespace, OrgName, ProjectName, ProjectPath, SecretName, SecretPath,
+    DataKey, HASH_DIGITS, MAX_NAME_BYTES, Namespace, OrgName, ProjectName, ProjectPath, SecretName,
+    SecretPath, short_hash,
 };
 pub use payload::{MAX_PAYLOAD_BYTES, Payload, RegistryLogin};
 pub use plaintext::{Plaintext, Sealed};

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::Invalid;
 
 /// The longest name, in bytes of UTF-8.
@@ -82,6 +84,33 @@ impl OrgName {
     }
 }
 
+impl DataKey {
+    /// The key under which the value of a secret of that name lies in a Kubernetes Secret: the name
+    /// itself where Kubernetes takes it; otherwise a stable one that resembles it and ends in a
+    /// hash of the name, so that `a/b` and `a-b` stay apart.
+    pub fn for_name(name: &SecretName) -> Self {
+        let name = name.as_str();
+        if check_data_key(name).is_ok() {
+            return Self(name.to_owned());
+        }
+        let safe = |c: char| if is_data_key_char(c) { c } else { '-' };
+        let stem: String =
+            name.chars().map(safe).take(MAX_DATA_KEY_BYTES - 1 - HASH_DIGITS).collect();
+        let stem = stem.trim_start_matches('.');
+        Self(format!("{stem}-{}", short_hash(name)))
+    }
+}
+
+/// How many hexadecimal digits [`short_hash`] has.
+pub const HASH_DIGITS: usize = 8;
+
+/// Eight hexadecimal digits of the text's SHA-256, which tell names apart that would otherwise look
+/// the same after what a target does not take was replaced.
+pub fn short_hash(text: &str) -> String {
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
 /// A project and the organization it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectPath {
@@ -134,10 +163,9 @@ fn check_segment(text: &str) -> Result<(), String> {
 }
 
 fn check_data_key(text: &str) -> Result<(), String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let well_formed = !text.is_empty()
         && text.len() <= MAX_DATA_KEY_BYTES
-        && text.chars().all(allowed)
+        && text.chars().all(is_data_key_char)
         && text != "."
         && !text.starts_with("..");
     if well_formed {
@@ -146,6 +174,10 @@ fn check_data_key(text: &str) -> Result<(), String> {
     Err(format!(
         "must be 1 to {MAX_DATA_KEY_BYTES} letters, digits, `-`, `_` or `.`, not `.` and not starting with `..`"
     ))
+}
+
+fn is_data_key_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
 fn check_namespace(text: &str) -> Result<(), String> {
@@ -208,6 +240,18 @@ mod tests {
         }
         for key in ["", ".", "..", "..a", "a b", "a/b", "ä", &"x".repeat(254)] {
             assert!(DataKey::parse(key).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_secret_name_has_a_data_key_of_its_own() {
+        let key = |name: &str| DataKey::for_name(&SecretName::parse(name).unwrap());
+        assert_eq!(key("HF_TOKEN").as_str(), "HF_TOKEN");
+        assert_eq!(key("a/b").as_str(), "a-b-c14cddc0");
+        assert_ne!(key("a/b"), key("a:b"));
+        let longest = format!("..a{}", "/ä".repeat(160));
+        for name in ["a/b", "...", "ä", &longest] {
+            assert!(DataKey::parse(key(name).as_str()).is_ok(), "{name}: {:?}", key(name));
         }
     }
 

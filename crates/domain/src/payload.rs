@@ -26,6 +26,8 @@ pub enum Payload {
     Opaque(BTreeMap<DataKey, Plaintext>),
     /// Logins, one a server, sorted by server.
     Registry(Vec<RegistryLogin>),
+    /// One value.
+    Variable(Plaintext),
 }
 
 impl Payload {
@@ -59,11 +61,20 @@ impl Payload {
         Self::Registry(logins).check_size("registries")
     }
 
+    /// A payload of one value, which may be empty.
+    ///
+    /// # Errors
+    /// When it is larger than [`MAX_PAYLOAD_BYTES`].
+    pub fn variable(value: Plaintext) -> Result<Self, Invalid> {
+        Self::Variable(value).check_size("data")
+    }
+
     /// The type this payload belongs to.
     pub const fn secret_type(&self) -> SecretType {
         match self {
             Self::Opaque(_) => SecretType::Opaque,
             Self::Registry(_) => SecretType::Registry,
+            Self::Variable(_) => SecretType::Variable,
         }
     }
 
@@ -72,6 +83,7 @@ impl Payload {
         match self {
             Self::Opaque(data) => data.keys().map(|key| key.as_str().to_owned()).collect(),
             Self::Registry(logins) => logins.iter().map(|login| login.server.clone()).collect(),
+            Self::Variable(_) => vec!["value".to_owned()],
         }
     }
 
@@ -97,6 +109,10 @@ impl Payload {
                     out.text(login.email.as_deref().unwrap_or_default());
                 }
             }
+            Self::Variable(value) => {
+                // EXPOSE: the encoding is plaintext too, and on its way to the seal.
+                out.bytes(value.expose());
+            }
         }
         Plaintext::new(out.finish())
     }
@@ -108,11 +124,10 @@ impl Payload {
     pub fn decode(kind: SecretType, encoded: &Plaintext) -> Result<Self, Malformed> {
         // EXPOSE: the decoder copies each field into a plaintext of its own.
         let mut input = Decoder::new(encoded.expose());
-        let count = input.u32()?;
         let payload = match kind {
             SecretType::Opaque => {
                 let mut data = BTreeMap::new();
-                for _ in 0..count {
+                for _ in 0..input.u32()? {
                     let key = DataKey::parse(input.text()?).map_err(|_| Malformed)?;
                     let in_order = data.last_key_value().is_none_or(|(last, _)| *last < key);
                     if !in_order {
@@ -124,11 +139,12 @@ impl Payload {
             }
             SecretType::Registry => {
                 let mut logins = Vec::new();
-                for _ in 0..count {
+                for _ in 0..input.u32()? {
                     logins.push(decode_login(&mut input)?);
                 }
                 Self::Registry(logins)
             }
+            SecretType::Variable => Self::Variable(Plaintext::new(input.bytes()?.to_vec())),
         };
         input.finish()?;
         Ok(payload)
@@ -140,6 +156,7 @@ impl Payload {
                 data.iter().map(|(key, value)| 8 + key.as_str().len() + value.len()).sum()
             }
             Self::Registry(logins) => logins.iter().map(login_len).sum(),
+            Self::Variable(value) => value.len(),
         };
         4 + entries
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use zeroize::Zeroizing;
 
-use crate::{Payload, Plaintext, RegistryLogin};
+use crate::{DataKey, Payload, Plaintext, RegistryLogin, SecretName};
 
 /// The `type` and `data` of a Kubernetes Secret.
 pub struct KubernetesSecret {
@@ -20,8 +20,8 @@ pub struct KubernetesSecret {
 }
 
 impl KubernetesSecret {
-    /// What a payload becomes.
-    pub fn from_payload(payload: Payload) -> Self {
+    /// What the payload of a secret of that name becomes.
+    pub fn from_payload(payload: Payload, name: &SecretName) -> Self {
         match payload {
             Payload::Opaque(data) => Self {
                 type_: "Opaque",
@@ -33,6 +33,10 @@ impl KubernetesSecret {
             Payload::Registry(logins) => Self {
                 type_: "kubernetes.io/dockerconfigjson",
                 data: BTreeMap::from([(".dockerconfigjson".to_owned(), docker_config(&logins))]),
+            },
+            Payload::Variable(value) => Self {
+                type_: "Opaque",
+                data: BTreeMap::from([(DataKey::for_name(name).as_str().to_owned(), value)]),
             },
         }
     }
@@ -116,7 +120,8 @@ mod tests {
             login("nvcr.io", "pa\"ss", None),
             login("ghcr.io", "p", Some("a@b.c")),
         ]);
-        let secret = KubernetesSecret::from_payload(payload.unwrap());
+        let secret =
+            KubernetesSecret::from_payload(payload.unwrap(), &SecretName::parse("hf").unwrap());
         assert_eq!(secret.type_, "kubernetes.io/dockerconfigjson");
         // EXPOSE: a test compares the bytes.
         let text = std::str::from_utf8(secret.data[".dockerconfigjson"].expose()).unwrap();

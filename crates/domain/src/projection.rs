@@ -18,6 +18,8 @@ pub struct Placement {
 /// How a projection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProjectionState {
+    /// More would be deleted at once than the worker deletes without being told so.
+    Braked,
     /// A Secret of that name exists and is not ours; it is left alone.
     Conflict,
     /// The cluster refused the worker's rights.
@@ -34,6 +36,8 @@ pub enum ProjectionState {
     Pending,
     /// The Kubernetes Secret holds exactly these bytes.
     Synced,
+    /// The entry does not fit beside the others into the 1 MiB that a Kubernetes Secret takes.
+    TooLarge,
     /// The cluster does not answer.
     Unreachable,
 }
@@ -42,6 +46,7 @@ impl ProjectionState {
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Braked => "Braked",
             Self::Conflict => "Conflict",
             Self::Denied => "Denied",
             Self::Failed => "Failed",
@@ -50,6 +55,7 @@ impl ProjectionState {
             Self::NoCluster => "NoCluster",
             Self::Pending => "Pending",
             Self::Synced => "Synced",
+            Self::TooLarge => "TooLarge",
             Self::Unreachable => "Unreachable",
         }
     }
@@ -95,6 +101,16 @@ pub struct Tombstone {
 /// What a tombstone stands for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Retired {
+    /// A secret is bound to a project no more: its copies that the project's rules had made go,
+    /// except those that something else still wants.
+    Binding {
+        /// What the secret is called.
+        path: SecretPath,
+        /// Its identity.
+        uid: Uid,
+        /// The project that it was bound to.
+        project: ProjectPath,
+    },
     /// A rule of a project: its copies in that namespace go, except those that another rule of the
     /// project still wants.
     Rule {
@@ -103,7 +119,8 @@ pub enum Retired {
         /// The namespace that the rule had named.
         namespace: Namespace,
     },
-    /// A secret: all its copies go.
+    /// A secret that is gone or has no live version any more: all its copies go, unless it lives
+    /// again by now.
     Secret {
         /// What it was called.
         path: SecretPath,

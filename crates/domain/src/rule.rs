@@ -1,6 +1,6 @@
 //! Where a project's secrets appear in Kubernetes.
 
-use crate::{Invalid, Namespace, SecretPath};
+use crate::{Invalid, Namespace, ProjectPath, SecretPath};
 
 /// How a rule lays secrets out in its namespace. The numbers are stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,6 +8,8 @@ use crate::{Invalid, Namespace, SecretPath};
 pub enum ProjectionMode {
     /// One Kubernetes Secret per secret.
     Each = 1,
+    /// One Kubernetes Secret per project, with an entry for each of its `variable` secrets.
+    Merged = 2,
 }
 
 impl ProjectionMode {
@@ -15,6 +17,7 @@ impl ProjectionMode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Each => "each",
+            Self::Merged => "merged",
         }
     }
 
@@ -25,7 +28,8 @@ impl ProjectionMode {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         match text {
             "each" => Ok(Self::Each),
-            _ => Err(Invalid::new("mode", "must be each")),
+            "merged" => Ok(Self::Merged),
+            _ => Err(Invalid::new("mode", "must be each or merged")),
         }
     }
 
@@ -38,6 +42,7 @@ impl ProjectionMode {
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Each),
+            2 => Some(Self::Merged),
             _ => None,
         }
     }
@@ -49,17 +54,27 @@ impl ProjectionMode {
 pub struct NamePattern(String);
 
 impl NamePattern {
-    /// Checks a pattern.
+    /// Checks a pattern for a rule of that mode.
     ///
     /// # Errors
-    /// When it lacks `{name}`, holds an unknown placeholder, or could not make a Kubernetes name.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    /// When it holds an unknown placeholder, could not make a Kubernetes name, lacks the `{name}`
+    /// that tells one secret's copy from another's, or has it although the copy is one for all.
+    pub fn parse(mode: ProjectionMode, text: &str) -> Result<Self, Invalid> {
         let refuse = |fix: &str| Err(Invalid::new("namePattern", fix));
         if text.len() > 128 {
             return refuse("must be at most 128 bytes");
         }
-        if !text.contains("{name}") {
-            return refuse("must contain {name}, so that each secret gets a name of its own");
+        match (mode, text.contains("{name}")) {
+            (ProjectionMode::Each, false) => {
+                return refuse("must contain {name}, so that each secret gets a name of its own");
+            }
+            (ProjectionMode::Merged, true) => {
+                return refuse("must not contain {name}: a merged rule makes one Secret for all");
+            }
+            (ProjectionMode::Merged, false) if text.is_empty() => {
+                return refuse("must not be empty");
+            }
+            _ => {}
         }
         let literal = text.replace("{name}", "").replace("{project}", "").replace("{org}", "");
         let allowed =
@@ -77,8 +92,26 @@ impl NamePattern {
         &self.0
     }
 
-    /// The name that the pattern gives a secret; it need not be a Kubernetes name yet.
+    /// What a rule of that mode uses when it names no pattern.
+    pub fn default_for(mode: ProjectionMode) -> Self {
+        Self(match mode {
+            ProjectionMode::Each => "{name}".to_owned(),
+            ProjectionMode::Merged => "{project}".to_owned(),
+        })
+    }
+
+    /// The name that the pattern gives the copy of one secret; it need not be a Kubernetes name
+    /// yet.
     pub fn apply(&self, secret: &SecretPath) -> String {
+        self.fill(&secret.project, secret.name.as_str())
+    }
+
+    /// The name that the pattern of a merged rule gives the copy of a project.
+    pub fn apply_to_project(&self, project: &ProjectPath) -> String {
+        self.fill(project, "")
+    }
+
+    fn fill(&self, project: &ProjectPath, name: &str) -> String {
         // One pass, so that a placeholder's text inside a name is never expanded again.
         let mut out = String::with_capacity(self.0.len() + 64);
         let mut rest = self.0.as_str();
@@ -86,20 +119,14 @@ impl NamePattern {
             out.push_str(before);
             let (placeholder, tail) = after.split_once('}').unwrap_or((after, ""));
             out.push_str(match placeholder {
-                "name" => secret.name.as_str(),
-                "project" => secret.project.project.as_str(),
-                _ => secret.project.org.as_str(),
+                "name" => name,
+                "project" => project.project.as_str(),
+                _ => project.org.as_str(),
             });
             rest = tail;
         }
         out.push_str(rest);
         out
-    }
-}
-
-impl Default for NamePattern {
-    fn default() -> Self {
-        Self("{name}".to_owned())
     }
 }
 
@@ -117,7 +144,7 @@ pub struct ProjectionRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OrgName, ProjectName, ProjectPath, SecretName};
+    use crate::{OrgName, ProjectName, SecretName};
 
     fn secret(name: &str) -> SecretPath {
         let project =
@@ -127,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_pattern_is_filled_in_once() {
-        let pattern = NamePattern::parse("{org}-{project}.{name}-x").unwrap();
+        let pattern = NamePattern::parse(ProjectionMode::Each, "{org}-{project}.{name}-x").unwrap();
         assert_eq!(pattern.apply(&secret("hf")), "default-ml.hf-x");
         assert_eq!(pattern.apply(&secret("{org}")), "default-ml.{org}-x");
     }
@@ -135,7 +162,18 @@ mod tests {
     #[test]
     fn a_pattern_that_cannot_make_distinct_kubernetes_names_is_refused() {
         for text in ["", "fixed", "{name}{user}", "A-{name}", "{name}/x", "{{name}}"] {
-            assert_eq!(NamePattern::parse(text).unwrap_err().field, "namePattern", "{text}");
+            let refused = NamePattern::parse(ProjectionMode::Each, text).unwrap_err();
+            assert_eq!(refused.field, "namePattern", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_merged_pattern_is_one_for_all_secrets_of_the_project() {
+        let parse = |text| NamePattern::parse(ProjectionMode::Merged, text);
+        let pattern = parse("proj-secrets-{project}").unwrap();
+        assert_eq!(pattern.apply_to_project(&secret("hf").project), "proj-secrets-ml");
+        for text in ["", "{name}", "x-{name}", "{user}", "A"] {
+            assert_eq!(parse(text).unwrap_err().field, "namePattern", "{text}");
         }
     }
 }

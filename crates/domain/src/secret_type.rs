@@ -13,17 +13,20 @@ pub enum SecretType {
     Opaque = 1,
     /// Logins to container registries, one a server; becomes `kubernetes.io/dockerconfigjson`.
     Registry = 2,
+    /// One value; becomes an `Opaque` Secret with one key, or an entry of its project's merged one.
+    Variable = 3,
 }
 
 impl SecretType {
     /// All types, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Opaque, Self::Registry];
+    pub const ALL: [Self; 3] = [Self::Opaque, Self::Registry, Self::Variable];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opaque => "opaque",
             Self::Registry => "registry",
+            Self::Variable => "variable",
         }
     }
 

@@ -63,7 +63,11 @@ impl Desired {
 
     /// A project is gone, and its rules with it.
     pub(crate) fn remove_project(&mut self, path: ProjectPath) -> Touched {
-        let touched = self.put_rules(ProjectRules { path: path.clone(), rules: Vec::new() });
+        let touched = self.put_rules(ProjectRules {
+            path: path.clone(),
+            uid: Uid::from_bytes([0; 16]),
+            rules: Vec::new(),
+        });
         self.rules.remove(&path);
         touched
     }
@@ -162,7 +166,7 @@ mod tests {
     use super::*;
     use domain::{
         Incarnation, NamePattern, OrgName, ProjectName, ProjectionMode, ResourceVersion, Revision,
-        SecretName, SecretPath,
+        SecretName, SecretPath, SecretType,
     };
 
     fn project(name: &str) -> ProjectPath {
@@ -173,15 +177,18 @@ mod tests {
         let rule = |(namespace, pattern): &(&str, &str)| ProjectionRule {
             mode: ProjectionMode::Each,
             namespace: Namespace::parse(namespace).unwrap(),
-            name_pattern: NamePattern::parse(pattern).unwrap(),
+            name_pattern: NamePattern::parse(ProjectionMode::Each, pattern).unwrap(),
         };
-        ProjectRules { path: project(name), rules: rules.iter().map(rule).collect() }
+        let rules = rules.iter().map(rule).collect();
+        ProjectRules { path: project(name), uid: Uid::from_bytes([0; 16]), rules }
     }
 
     fn secret(home: &str, name: &str, uid: u8) -> SecretMeta {
         SecretMeta {
             path: SecretPath { project: project(home), name: SecretName::parse(name).unwrap() },
             uid: Uid::from_bytes([uid; 16]),
+            kind: SecretType::Opaque,
+            bound_to: Vec::new(),
             version: Some(1),
             changed_at: ResourceVersion::new(Incarnation::default(), Revision::new(1)),
         }

@@ -1,11 +1,11 @@
 //! Kubernetes names for secrets whose names are none.
 
-use sha2::{Digest, Sha256};
+use domain::{HASH_DIGITS, short_hash};
 
 /// The longest name of a Secret: an RFC 1123 subdomain, as Kubernetes checks it.
 const MAX_NAME_BYTES: usize = 253;
 /// A hyphen and eight hexadecimal digits.
-const SUFFIX_BYTES: usize = 9;
+const SUFFIX_BYTES: usize = 1 + HASH_DIGITS;
 
 /// The name itself if Kubernetes takes it; otherwise a stable one that resembles it.
 ///
@@ -19,8 +19,7 @@ pub(crate) fn kubernetes_name(wanted: &str) -> String {
     name.truncate(name.trim_end_matches(['-', '.']).len());
     let stem = name.trim_start_matches(['-', '.']);
     let stem = if stem.is_empty() { "secret" } else { stem };
-    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(wanted.as_bytes()).into();
-    format!("{stem}-{:08x}", u32::from_be_bytes([a, b, c, d]))
+    format!("{stem}-{}", short_hash(wanted))
 }
 
 /// ASCII letters in lower case, and a hyphen for what is no letter, digit, hyphen, or dot between

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use domain::{
     KubernetesSecret, Placement, ProjectPath, ProjectionRule, ProjectionStatus, ResourceVersion,
-    SecretPath, Tombstone, Uid,
+    SecretPath, SecretType, Tombstone, Uid,
 };
 
 /// What the worker needs from Tresor. The daemon implements it in process; a client that dials a
@@ -72,6 +72,8 @@ pub struct Snapshot {
 pub struct ProjectRules {
     /// The project.
     pub path: ProjectPath,
+    /// Its identity, which its merged copies carry.
+    pub uid: Uid,
     /// Its rules; none is a way to say that it has lost them.
     pub rules: Vec<ProjectionRule>,
 }
@@ -83,6 +85,10 @@ pub struct SecretMeta {
     pub path: SecretPath,
     /// Its identity.
     pub uid: Uid,
+    /// Its type; only a `variable` becomes an entry of a merged copy.
+    pub kind: SecretType,
+    /// The further projects by whose rules it is projected too.
+    pub bound_to: Vec<ProjectPath>,
     /// Its current version; `None` when it has no live one, and is not projected.
     pub version: Option<u64>,
     /// When it last changed.

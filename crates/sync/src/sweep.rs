@@ -143,7 +143,7 @@ impl Sweep {
     /// The namespaces that must be free of copies before a tombstone is confirmed.
     fn reach(&self, what: &Retired) -> BTreeSet<Namespace> {
         match what {
-            Retired::Secret { .. } => self.in_use.clone(),
+            Retired::Secret { .. } | Retired::Binding { .. } => self.in_use.clone(),
             Retired::Rule { namespace, .. } => [namespace.clone()].into(),
         }
     }
@@ -155,7 +155,7 @@ fn concerns(what: &Retired, placement: &Placement, wanted: &Option<SecretMeta>) 
         return false;
     };
     match what {
-        Retired::Secret { uid, .. } => *uid == wanted.uid,
+        Retired::Secret { uid, .. } | Retired::Binding { uid, .. } => *uid == wanted.uid,
         Retired::Rule { project, namespace } => {
             *namespace == placement.namespace && *project == wanted.path.project
         }

@@ -39,6 +39,9 @@ impl Tombstones {
             Retired::Rule { namespace, .. } => {
                 self.rules.entry(namespace.clone()).or_default().insert(id.clone())
             }
+            Retired::Binding { uid, .. } => {
+                self.secrets.entry(*uid).or_default().insert(id.clone())
+            }
         };
         self.all.insert(id, tombstone);
     }
@@ -46,7 +49,9 @@ impl Tombstones {
     pub(crate) fn remove(&mut self, id: &TombstoneId) {
         self.all.remove(id);
         match &id.1 {
-            Retired::Secret { uid, .. } => release(&mut self.secrets, uid, id),
+            Retired::Secret { uid, .. } | Retired::Binding { uid, .. } => {
+                release(&mut self.secrets, uid, id);
+            }
             Retired::Rule { namespace, .. } => release(&mut self.rules, namespace, id),
         }
     }
@@ -75,7 +80,7 @@ impl Tombstones {
         let rules = self.rules.get(&copy.placement.namespace).into_iter().flatten();
         let from_project = rules.filter(|(_, what)| match what {
             Retired::Rule { project, .. } => copy.marks.is_from(project),
-            Retired::Secret { .. } => false,
+            Retired::Secret { .. } | Retired::Binding { .. } => false,
         });
         self.secrets.get(&copy.owner).into_iter().flatten().chain(from_project).collect()
     }
@@ -97,7 +102,7 @@ mod tests {
     use crate::source::{ProjectRules, SecretMeta};
     use domain::{
         Incarnation, NamePattern, OrgName, ProjectName, ProjectPath, ProjectionMode,
-        ProjectionRule, ResourceVersion, SecretName, SecretPath,
+        ProjectionRule, ResourceVersion, SecretName, SecretPath, SecretType,
     };
 
     const UID: Uid = Uid::from_bytes([1; 16]);
@@ -158,10 +163,17 @@ mod tests {
         let rules = vec![ProjectionRule {
             mode: ProjectionMode::Each,
             namespace: Namespace::parse("ns").unwrap(),
-            name_pattern: NamePattern::default(),
+            name_pattern: NamePattern::default_for(ProjectionMode::Each),
         }];
-        desired.put_rules(ProjectRules { path: project("p"), rules });
-        let meta = SecretMeta { path: path(), uid: UID, version: Some(1), changed_at: rv() };
+        desired.put_rules(ProjectRules { path: project("p"), uid: UID, rules });
+        let meta = SecretMeta {
+            path: path(),
+            uid: UID,
+            kind: SecretType::Opaque,
+            bound_to: Vec::new(),
+            version: Some(1),
+            changed_at: rv(),
+        };
         desired.put_secret(meta);
         assert!(!covered(secret(UID), "ns", &desired));
         assert!(!covered(rule("p", "ns"), "ns", &desired));

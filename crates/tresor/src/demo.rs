@@ -15,7 +15,7 @@ use api::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use client::Client;
-use domain::{DataKey, KubernetesSecret, Payload, Plaintext};
+use domain::{DataKey, KubernetesSecret, Payload, Plaintext, SecretName};
 
 use crate::cluster::{Assets, Cluster};
 use crate::daemon::Options;
@@ -256,8 +256,9 @@ fn without_cluster() -> Result<(), Failure> {
     let key = DataKey::parse(KEY).map_err(|wrong| Failure::new(wrong.to_string()))?;
     let value = Plaintext::new(FIRST.as_bytes().to_vec());
     let payload = Payload::opaque(BTreeMap::from([(key, value)]));
-    let secret =
-        KubernetesSecret::from_payload(payload.map_err(|wrong| Failure::new(wrong.to_string()))?);
+    let name = SecretName::parse(SECRET).map_err(|wrong| Failure::new(wrong.to_string()))?;
+    let payload = payload.map_err(|wrong| Failure::new(wrong.to_string()))?;
+    let secret = KubernetesSecret::from_payload(payload, &name);
     let data: Vec<_> = secret
         .data
         .iter()

@@ -51,7 +51,10 @@ impl Source for InProcess {
             let permit = decide::<Read, _>(&Actor::sync_worker(), path, vault.clock().now());
             match vault.reveal(&permit.map_err(unavailable)?, None) {
                 Ok(revealed) if revealed.secret.head.uid == uid => Ok(Some(Revealed {
-                    secret: KubernetesSecret::from_payload(revealed.payload),
+                    secret: KubernetesSecret::from_payload(
+                        revealed.payload,
+                        &revealed.secret.head.path.name,
+                    ),
                     version: revealed.version,
                     changed_at: revealed.secret.resource_version,
                 })),
@@ -88,12 +91,12 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> SourceE
 }
 
 fn project(feed: ProjectFeed) -> ProjectRules {
-    ProjectRules { path: feed.path, rules: feed.rules }
+    ProjectRules { path: feed.path, uid: feed.uid, rules: feed.rules }
 }
 
 fn secret(feed: SecretFeed) -> SecretMeta {
-    let changed_at = feed.resource_version;
-    SecretMeta { path: feed.path, uid: feed.uid, version: feed.version, changed_at }
+    let SecretFeed { path, uid, kind, bound_to, version, resource_version } = feed;
+    SecretMeta { path, uid, kind, bound_to, version, changed_at: resource_version }
 }
 
 fn change(change: FeedChange) -> Change {

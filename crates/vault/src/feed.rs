@@ -1,10 +1,12 @@
 //! What the sync worker lives on: everything at one revision, then every change.
 
 use authz::{List, Permit, WholeStore};
-use domain::{ProjectPath, ProjectionRule, ResourceVersion, Revision, SecretPath, Tombstone, Uid};
+use domain::{
+    ProjectPath, ProjectionRule, ResourceVersion, Revision, SecretPath, SecretType, Tombstone, Uid,
+};
 use store::{
-    Change, ChangeKind, ChangedObject, Commit, Head, Key, KeyRange, Precondition, Stored,
-    decode_tombstone,
+    Change, ChangeKind, ChangedObject, Commit, Head, Key, KeyRange, Precondition, ProjectRecord,
+    Stored, decode_tombstone,
 };
 use tokio::sync::watch;
 
@@ -17,6 +19,8 @@ const PAGE: usize = 1000;
 pub struct ProjectFeed {
     /// The project.
     pub path: ProjectPath,
+    /// Its identity.
+    pub uid: Uid,
     /// Where its secrets appear.
     pub rules: Vec<ProjectionRule>,
 }
@@ -28,6 +32,10 @@ pub struct SecretFeed {
     pub path: SecretPath,
     /// Its identity.
     pub uid: Uid,
+    /// Its type.
+    pub kind: SecretType,
+    /// The further projects that it is bound to.
+    pub bound_to: Vec<ProjectPath>,
     /// Its current version; none when no version is live.
     pub version: Option<u64>,
     /// Its last change.
@@ -84,8 +92,9 @@ impl Vault {
     pub fn feed(&self, _permit: &Permit<List, WholeStore>) -> Result<FeedSnapshot, VaultError> {
         let at = self.resource_version();
         let projects = self.all_projects()?.into_iter();
-        let projects =
-            projects.map(|(path, record, _)| ProjectFeed { path, rules: record.rules }).collect();
+        let projects = projects
+            .map(|(path, record, _)| ProjectFeed { path, uid: record.uid, rules: record.rules })
+            .collect();
         let mut secrets = Vec::new();
         self.each(&KeyRange::all_heads(), |key, stored| {
             let head = self.open_record(key, &stored.value, Head::decode)?;
@@ -165,8 +174,8 @@ impl Vault {
             ChangedObject::Token => Ok(None),
             ChangedObject::Project(path) => match self.project_record(&path) {
                 Ok((record, _)) => {
-                    let rules = record.rules;
-                    Ok(Some(FeedChange::Project(ProjectFeed { path, rules })))
+                    let ProjectRecord { uid, rules, .. } = record;
+                    Ok(Some(FeedChange::Project(ProjectFeed { path, uid, rules })))
                 }
                 Err(VaultError::NotFound) => Ok(Some(FeedChange::ProjectRemoved(path))),
                 Err(error) => Err(error),
@@ -217,7 +226,9 @@ impl Vault {
     fn secret_feed(&self, head: Head, revision: Revision) -> SecretFeed {
         let version = head.current().map(|version| version.number);
         let resource_version = self.wire(revision);
-        SecretFeed { path: head.path, uid: head.uid, version, resource_version }
+        let bound_to = head.bindings.into_iter().map(|binding| binding.project).collect();
+        let Head { path, uid, kind, .. } = head;
+        SecretFeed { path, uid, kind, bound_to, version, resource_version }
     }
 }
 

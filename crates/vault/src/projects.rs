@@ -37,6 +37,7 @@ impl Vault {
             created_at: self.clock.now(),
             created_by: permit.actor().name(),
             rules,
+            keep_versions: None,
             deleting: false,
         };
         let key = Key::project(path);

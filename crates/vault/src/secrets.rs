@@ -174,8 +174,11 @@ impl Vault {
             kind: new.payload.secret_type(),
             owner: permit.actor().name(),
             labels: new.labels.clone(),
+            bindings: Vec::new(),
+            keep_versions: None,
             created_at: now,
             updated_at: now,
+            deleted_at: None,
             versions: Vec::new(),
         };
         let mut commit = Commit::default();

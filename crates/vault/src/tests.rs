@@ -139,7 +139,7 @@ fn rule(namespace: &str) -> ProjectionRule {
     ProjectionRule {
         mode: ProjectionMode::Each,
         namespace: Namespace::parse(namespace).unwrap(),
-        name_pattern: NamePattern::default(),
+        name_pattern: NamePattern::default_for(ProjectionMode::Each),
     }
 }
 

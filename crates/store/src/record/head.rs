@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Decoder, Encoder, Labels, Malformed, SecretPath, SecretType, Timestamp, Uid};
+use domain::{
+    Decoder, Encoder, Invalid, Labels, Malformed, ProjectPath, SecretPath, SecretType, Timestamp,
+    Uid,
+};
 
-use super::{FORMAT, check_format, put_secret, take_secret};
+use super::{FORMAT, check_format, put_project, put_secret, take_project, take_secret};
 
 /// How one version stands. The numbers are stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,60 @@ pub struct VersionInfo {
     pub created_by: String,
 }
 
+/// Who made a binding, and so who may use the secret there. The numbers are stored and never
+/// reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BindingKind {
+    /// Made by the secret's owner: only the owner, grantees and administrators may use it there.
+    Owner = 1,
+    /// Made by an administrator of the project: all its members may use it there.
+    Members = 2,
+}
+
+impl BindingKind {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Members => "members",
+        }
+    }
+
+    /// Reads a name from the wire.
+    ///
+    /// # Errors
+    /// Lists the known kinds.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "owner" => Ok(Self::Owner),
+            "members" => Ok(Self::Members),
+            _ => Err(Invalid::new("kind", "must be owner or members")),
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Owner),
+            2 => Some(Self::Members),
+            _ => None,
+        }
+    }
+}
+
+/// A further project in which a secret may be used and is projected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The project.
+    pub project: ProjectPath,
+    /// Who may use the secret there.
+    pub kind: BindingKind,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
 /// A secret's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -64,10 +121,16 @@ pub struct Head {
     pub owner: String,
     /// Its labels.
     pub labels: Labels,
+    /// The further projects that it is bound to, by name.
+    pub bindings: Vec<Binding>,
+    /// How many versions are kept, where the secret says so itself.
+    pub keep_versions: Option<u32>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// When it was deleted, if it is.
+    pub deleted_at: Option<Timestamp>,
     /// The versions still kept, oldest first.
     pub versions: Vec<VersionInfo>,
 }
@@ -95,9 +158,16 @@ impl Head {
         put_secret(&mut out, &self.path);
         out.u8(self.kind.code()).text(&self.owner);
         out.timestamp(self.created_at).timestamp(self.updated_at);
+        out.u64(self.deleted_at.map_or(0, Timestamp::unix_millis));
+        out.u32(self.keep_versions.unwrap_or(0));
         out.u32(self.labels.as_map().len() as u32);
         for (key, value) in self.labels.as_map() {
             out.text(key).text(value);
+        }
+        out.u32(self.bindings.len() as u32);
+        for binding in &self.bindings {
+            put_project(&mut out, &binding.project);
+            out.u8(binding.kind as u8).text(&binding.created_by).timestamp(binding.created_at);
         }
         out.u32(self.versions.len() as u32);
         for version in &self.versions {
@@ -119,10 +189,25 @@ impl Head {
         let kind = SecretType::from_code(input.u8()?).ok_or(Malformed)?;
         let owner = input.text()?.to_owned();
         let (created_at, updated_at) = (input.timestamp()?, input.timestamp()?);
+        let deleted_at = Some(input.timestamp()?).filter(|at| at.unix_millis() != 0);
+        let keep_versions = Some(input.u32()?).filter(|keep| *keep != 0);
         let labels = take_labels(&mut input)?;
+        let bindings = take_bindings(&mut input)?;
         let versions = take_versions(&mut input)?;
         input.finish()?;
-        Ok(Self { uid, path, kind, owner, labels, created_at, updated_at, versions })
+        Ok(Self {
+            uid,
+            path,
+            kind,
+            owner,
+            labels,
+            bindings,
+            keep_versions,
+            created_at,
+            updated_at,
+            deleted_at,
+            versions,
+        })
     }
 }
 
@@ -136,6 +221,20 @@ fn take_labels(input: &mut Decoder<'_>) -> Result<Labels, Malformed> {
         labels.insert(key, value);
     }
     Labels::parse(labels).map_err(|_| Malformed)
+}
+
+fn take_bindings(input: &mut Decoder<'_>) -> Result<Vec<Binding>, Malformed> {
+    let mut bindings: Vec<Binding> = Vec::new();
+    for _ in 0..input.u32()? {
+        let project = take_project(input)?;
+        if bindings.last().is_some_and(|last| last.project >= project) {
+            return Err(Malformed);
+        }
+        let kind = BindingKind::from_code(input.u8()?).ok_or(Malformed)?;
+        let (created_by, created_at) = (input.text()?.to_owned(), input.timestamp()?);
+        bindings.push(Binding { project, kind, created_by, created_at });
+    }
+    Ok(bindings)
 }
 
 fn take_versions(input: &mut Decoder<'_>) -> Result<Vec<VersionInfo>, Malformed> {

@@ -18,6 +18,8 @@ pub struct ProjectRecord {
     pub created_by: String,
     /// Where its secrets appear in Kubernetes.
     pub rules: Vec<ProjectionRule>,
+    /// How many versions of a secret are kept, where the project says so itself.
+    pub keep_versions: Option<u32>,
     /// Whether its removal has begun: it takes no new secrets.
     pub deleting: bool,
 }
@@ -27,7 +29,8 @@ impl ProjectRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         out.u8(FORMAT).uid(self.uid).timestamp(self.created_at).text(&self.created_by);
-        out.u8(u8::from(self.deleting)).u32(self.rules.len() as u32);
+        out.u8(u8::from(self.deleting)).u32(self.keep_versions.unwrap_or(0));
+        out.u32(self.rules.len() as u32);
         for rule in &self.rules {
             out.u8(rule.mode.code()).text(rule.namespace.as_str());
             out.text(rule.name_pattern.as_str());
@@ -50,18 +53,19 @@ impl ProjectRecord {
             1 => true,
             _ => return Err(Malformed),
         };
+        let keep_versions = Some(input.u32()?).filter(|keep| *keep != 0);
         let mut rules = Vec::new();
         for _ in 0..input.u32()? {
             rules.push(take_rule(&mut input)?);
         }
         input.finish()?;
-        Ok(Self { uid, created_at, created_by, rules, deleting })
+        Ok(Self { uid, created_at, created_by, rules, keep_versions, deleting })
     }
 }
 
 fn take_rule(input: &mut Decoder<'_>) -> Result<ProjectionRule, Malformed> {
     let mode = ProjectionMode::from_code(input.u8()?).ok_or(Malformed)?;
     let namespace = Namespace::parse(input.text()?).map_err(|_| Malformed)?;
-    let name_pattern = NamePattern::parse(input.text()?).map_err(|_| Malformed)?;
+    let name_pattern = NamePattern::parse(mode, input.text()?).map_err(|_| Malformed)?;
     Ok(ProjectionRule { mode, namespace, name_pattern })
 }

@@ -35,6 +35,14 @@ fn head() -> Head {
         owner: "me".to_owned(),
         labels: Labels::parse(BTreeMap::from([("a".to_owned(), "b".to_owned())])).unwrap(),
         created_at: Timestamp::from_unix_millis(1),
+        bindings: vec![Binding {
+            project: project(),
+            kind: BindingKind::Members,
+            created_by: "me".to_owned(),
+            created_at: Timestamp::from_unix_millis(3),
+        }],
+        keep_versions: Some(7),
+        deleted_at: Some(Timestamp::from_unix_millis(9)),
         updated_at: Timestamp::from_unix_millis(2),
         versions: vec![version(4, VersionState::Destroyed), version(5, VersionState::Live)],
     }
@@ -48,8 +56,9 @@ fn project_record() -> ProjectRecord {
         rules: vec![ProjectionRule {
             mode: ProjectionMode::Each,
             namespace: Namespace::parse("ns").unwrap(),
-            name_pattern: NamePattern::default(),
+            name_pattern: NamePattern::default_for(ProjectionMode::Each),
         }],
+        keep_versions: Some(3),
         deleting: false,
     }
 }

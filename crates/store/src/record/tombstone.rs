@@ -17,6 +17,10 @@ pub fn encode_tombstone(retired: &Retired) -> Vec<u8> {
             put_secret(out.u8(2), path);
             out.uid(*uid);
         }
+        Retired::Binding { path, uid, project } => {
+            put_secret(out.u8(3), path);
+            put_project(out.uid(*uid), project);
+        }
     }
     out.finish()
 }
@@ -37,6 +41,10 @@ pub fn decode_tombstone(bytes: &[u8]) -> Result<Retired, Malformed> {
         2 => {
             let path = take_secret(&mut input)?;
             Retired::Secret { path, uid: input.uid()? }
+        }
+        3 => {
+            let path = take_secret(&mut input)?;
+            Retired::Binding { path, uid: input.uid()?, project: take_project(&mut input)? }
         }
         _ => return Err(Malformed),
     };

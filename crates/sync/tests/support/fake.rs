@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use domain::{
     Incarnation, KubernetesSecret, NamePattern, Placement, Plaintext, ProjectPath, ProjectionMode,
-    ProjectionRule, ProjectionStatus, ResourceVersion, Retired, Revision, SecretPath, Tombstone,
-    Uid,
+    ProjectionRule, ProjectionStatus, ResourceVersion, Retired, Revision, SecretPath, SecretType,
+    Tombstone, Uid,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -54,10 +54,10 @@ impl Fake {
         let rule = |name: &&str| ProjectionRule {
             mode: ProjectionMode::Each,
             namespace: namespace(name),
-            name_pattern: NamePattern::default(),
+            name_pattern: NamePattern::default_for(ProjectionMode::Each),
         };
-        let rules =
-            ProjectRules { path: project(name), rules: namespaces.iter().map(rule).collect() };
+        let rules = namespaces.iter().map(rule).collect();
+        let rules = ProjectRules { path: project(name), uid: uid(200), rules };
         self.state().rules.insert(project(name), rules.clone());
         self.commit(|_| Change::Project(rules));
     }
@@ -76,6 +76,8 @@ impl Fake {
             let meta = SecretMeta {
                 path: secret_path(home, name),
                 uid: uid(n),
+                kind: SecretType::Opaque,
+                bound_to: Vec::new(),
                 version: Some(version),
                 changed_at: rv(state.revision),
             };
