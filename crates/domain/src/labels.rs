@@ -43,14 +43,14 @@ impl Labels {
     }
 }
 
-fn is_label_word(text: &str) -> bool {
+pub(crate) fn is_label_word(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-fn is_label_key(text: &str) -> bool {
+pub(crate) fn is_label_key(text: &str) -> bool {
     match text.split_once('/') {
         None => is_label_word(text),
         Some((prefix, word)) => is_dns_subdomain(prefix) && is_label_word(word),

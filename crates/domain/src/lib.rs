@@ -17,6 +17,7 @@ mod projection;
 mod revision;
 mod rule;
 mod secret_type;
+mod selector;
 mod uid;
 
 pub use clock::{Clock, Timestamp};
@@ -34,4 +35,5 @@ pub use projection::{Placement, ProjectionState, ProjectionStatus, Retired, Tomb
 pub use revision::{Incarnation, ResourceVersion, Revision};
 pub use rule::{NamePattern, ProjectionMode, ProjectionRule};
 pub use secret_type::SecretType;
+pub use selector::LabelSelector;
 pub use uid::Uid;

@@ -30,6 +30,7 @@ const TOMBSTONE: u8 = 0x08;
 const TOKEN: u8 = 0x09;
 const TOKEN_HASH: u8 = 0x0a;
 const KEY_USES: u8 = 0x0b;
+const BINDING: u8 = 0x0c;
 pub(crate) const CHUNK: u8 = 0x0f;
 
 impl Key {
@@ -55,15 +56,31 @@ impl Key {
 
     /// A secret's head, by name.
     pub fn head(path: &SecretPath) -> Self {
-        let mut bytes = project_bytes(HEAD, &path.project);
+        Self(secret_bytes(HEAD, path))
+    }
+
+    /// The head of a deleted secret, by the name that it had and its identity.
+    pub fn deleted_head(path: &SecretPath, uid: Uid) -> Self {
+        let mut bytes = secret_bytes(DELETED_HEAD, path);
         bytes.push(0);
-        bytes.extend_from_slice(path.name.as_str().as_bytes());
+        bytes.extend_from_slice(uid.as_bytes());
         Self(bytes)
     }
 
-    /// The head of a deleted secret, by identity.
-    pub fn deleted_head(uid: Uid) -> Self {
-        Self::with_uid(DELETED_HEAD, uid)
+    /// That a secret is bound to a project.
+    pub fn binding(to: &ProjectPath, uid: Uid) -> Self {
+        let mut bytes = project_bytes(BINDING, to);
+        bytes.push(0);
+        bytes.extend_from_slice(uid.as_bytes());
+        Self(bytes)
+    }
+
+    /// What the metadata in an event is sealed under: the secret, and the change before this one.
+    /// No record has this key.
+    pub fn event_view(uid: Uid, previous: Revision) -> Self {
+        let mut key = Self::with_uid(EVENT, uid);
+        key.0.extend_from_slice(&previous.get().to_be_bytes());
+        key
     }
 
     /// A version's wrapped data key.
@@ -135,6 +152,11 @@ impl Key {
         Some((parts.next()?, parts.next()?, parts.next()))
     }
 
+    /// Whether it is a key that ends in that identity.
+    pub fn ends_with(&self, uid: Uid) -> bool {
+        self.0.ends_with(uid.as_bytes())
+    }
+
     /// The identity in a key that is made of one.
     pub fn uid(&self) -> Option<Uid> {
         let bytes = self.0.get(1..17)?;
@@ -193,12 +215,38 @@ impl KeyRange {
 
     /// All heads of one project's secrets, by name.
     pub fn heads(project: &ProjectPath) -> Self {
+        Self::below(project_bytes(HEAD, project))
+    }
+
+    /// The heads of one project's secrets whose names begin with a text.
+    pub fn heads_from(project: &ProjectPath, prefix: &str) -> Self {
         let mut start = project_bytes(HEAD, project);
         start.push(0);
+        start.extend_from_slice(prefix.as_bytes());
         let mut end = start.clone();
-        end.pop();
-        end.push(1);
+        // No byte of UTF-8 is 0xff.
+        end.push(0xff);
         Self { start: Key(start), end: Key(end) }
+    }
+
+    /// The heads of one project's deleted secrets, by name and age.
+    pub fn deleted_heads(project: &ProjectPath) -> Self {
+        Self::below(project_bytes(DELETED_HEAD, project))
+    }
+
+    /// The heads of the deleted secrets that had a name, oldest first.
+    pub fn deleted_named(path: &SecretPath) -> Self {
+        Self::below(secret_bytes(DELETED_HEAD, path))
+    }
+
+    /// The heads of all deleted secrets.
+    pub fn all_deleted_heads() -> Self {
+        Self::of_kind(DELETED_HEAD)
+    }
+
+    /// All bindings to a project.
+    pub fn bindings(to: &ProjectPath) -> Self {
+        Self::below(project_bytes(BINDING, to))
     }
 
     /// All heads of all projects' secrets.
@@ -226,6 +274,14 @@ impl KeyRange {
         Self { start: Key::event(after.next(), 0), end: Key(vec![EVENT + 1]) }
     }
 
+    /// The keys that have something behind a prefix and a NUL.
+    fn below(prefix: Vec<u8>) -> Self {
+        let (mut start, mut end) = (prefix.clone(), prefix);
+        start.push(0);
+        end.push(1);
+        Self { start: Key(start), end: Key(end) }
+    }
+
     fn of_kind(kind: u8) -> Self {
         Self { start: Key(vec![kind]), end: Key(vec![kind + 1]) }
     }
@@ -236,6 +292,13 @@ fn project_bytes(kind: u8, path: &ProjectPath) -> Vec<u8> {
     bytes.extend_from_slice(path.org.as_str().as_bytes());
     bytes.push(0);
     bytes.extend_from_slice(path.project.as_str().as_bytes());
+    bytes
+}
+
+fn secret_bytes(kind: u8, path: &SecretPath) -> Vec<u8> {
+    let mut bytes = project_bytes(kind, &path.project);
+    bytes.push(0);
+    bytes.extend_from_slice(path.name.as_str().as_bytes());
     bytes
 }
 
@@ -281,7 +344,19 @@ mod tests {
         assert_eq!(hex(Key::keyring()), "\\x01");
         assert_eq!(hex(Key::project(&project("ml"))), "\\x02default\\x00ml");
         assert_eq!(hex(head("ml", "a/b")), "\\x03default\\x00ml\\x00a/b");
-        assert_eq!(hex(Key::deleted_head(uid)), "\\x040123456789abcdef");
+        let path = head("ml", "a/b").secret_path().unwrap();
+        assert_eq!(
+            hex(Key::deleted_head(&path, uid)),
+            "\\x04default\\x00ml\\x00a/b\\x000123456789abcdef"
+        );
+        assert_eq!(
+            hex(Key::binding(&project("ml"), uid)),
+            "\\x0cdefault\\x00ml\\x000123456789abcdef"
+        );
+        assert_eq!(
+            hex(Key::event_view(uid, Revision::new(3))),
+            "\\x070123456789abcdef\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x03"
+        );
         assert_eq!(
             hex(Key::wrapped_key(uid, 258)),
             "\\x050123456789abcdef\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x02"

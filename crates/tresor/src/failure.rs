@@ -45,7 +45,9 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let exit_code = match &error {
             OpenError::Locked { .. } => LOCKED,
-            OpenError::Damaged { .. } | OpenError::NewerFormat { .. } => DAMAGED,
+            OpenError::Damaged { .. }
+            | OpenError::NewerFormat { .. }
+            | OpenError::OlderFormat { .. } => DAMAGED,
             OpenError::Io { .. } => GENERAL,
         };
         Self { message: chain(&error), exit_code }

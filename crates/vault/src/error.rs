@@ -15,6 +15,14 @@ pub enum VaultError {
     /// A record does not open: it was damaged, or moved from where it was sealed.
     #[error("a sealed record does not open")]
     Damaged,
+    /// The changes after a resource version are no longer known, or have never been.
+    #[error("changes are known from resourceVersion {oldest} on")]
+    Gone {
+        /// The oldest resource version that is good.
+        oldest: ResourceVersion,
+        /// Whether it lies in the future: this store was put back to an earlier state.
+        ahead: bool,
+    },
     /// The input breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -35,6 +43,15 @@ pub enum VaultError {
     /// There is none of that name.
     #[error("it does not exist")]
     NotFound,
+    /// A step of the act is not the actor's to take.
+    #[error(transparent)]
+    NotPermitted(authz::Denied),
+    /// Secrets of other projects are bound to the project.
+    #[error("secrets of other projects are bound to the project")]
+    ProjectHasBindings,
+    /// Deleted secrets of the project are still kept.
+    #[error("deleted secrets of the project are still kept")]
+    ProjectHasDeletedSecrets,
     /// A token still names the project.
     #[error("a token still names the project")]
     ProjectHasTokens,
@@ -44,6 +61,12 @@ pub enum VaultError {
     /// The actor's rights changed between decision and commit: decide again.
     #[error("the rights that this was decided on have changed")]
     RightsChanged,
+    /// Several deleted secrets had that name.
+    #[error("several deleted secrets had that name")]
+    SeveralDeleted,
+    /// A secret of that name lives.
+    #[error("a secret of that name lives")]
+    StillLives,
     /// The record changed since the resource version that the caller had seen.
     #[error("the record has changed; it is now at resourceVersion {current}")]
     Stale {

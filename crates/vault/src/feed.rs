@@ -5,8 +5,8 @@ use domain::{
     ProjectPath, ProjectionRule, ResourceVersion, Revision, SecretPath, SecretType, Tombstone, Uid,
 };
 use store::{
-    Change, ChangeKind, ChangedObject, Commit, Head, Key, KeyRange, Precondition, ProjectRecord,
-    Stored, decode_tombstone,
+    Change, ChangedObject, Commit, Head, Key, KeyRange, Precondition, ProjectRecord, Stored,
+    decode_tombstone,
 };
 use tokio::sync::watch;
 
@@ -101,7 +101,7 @@ impl Vault {
             secrets.push(self.secret_feed(head, stored.changed_at));
             Ok(())
         })?;
-        Ok(FeedSnapshot { at, projects, secrets, tombstones: self.tombstones(Revision::ZERO)? })
+        Ok(FeedSnapshot { at, projects, secrets, tombstones: self.tombstones()? })
     }
 
     /// What changed after a resource version; none when the log no longer reaches back that far.
@@ -118,26 +118,9 @@ impl Vault {
         }
         let Ok(page) = self.engine.events_after(after.revision(), PAGE)? else { return Ok(None) };
         let mut changes = Vec::new();
-        let mut rules_changed = false;
         for event in page.events {
             let change = Change::decode(&event.bytes).map_err(|_| VaultError::Damaged)?;
-            let uid = change.uid;
-            match (&change.object, change.kind) {
-                (ChangedObject::Secret(_), ChangeKind::Deleted) => {
-                    let key = Key::tombstone(uid);
-                    if let Some(stored) = self.engine.read(&key)? {
-                        changes.push(FeedChange::Tombstone(tombstone(&key, &stored)?));
-                    }
-                }
-                (ChangedObject::Project(_), _) => rules_changed = true,
-                _ => {}
-            }
             changes.extend(self.feed_change(change)?);
-        }
-        // A rule's tombstone is named by no event; rules change rarely.
-        if rules_changed {
-            let tombstones = self.tombstones(after.revision())?;
-            changes.extend(tombstones.into_iter().map(FeedChange::Tombstone));
         }
         Ok(Some(FeedPage { changes, at: self.wire(page.through) }))
     }
@@ -172,6 +155,11 @@ impl Vault {
         let uid = change.uid;
         match change.object {
             ChangedObject::Token => Ok(None),
+            ChangedObject::Tombstone => {
+                let key = Key::tombstone(uid);
+                let stored = self.engine.read(&key)?;
+                stored.map(|stored| tombstone(&key, &stored).map(FeedChange::Tombstone)).transpose()
+            }
             ChangedObject::Project(path) => match self.project_record(&path) {
                 Ok((record, _)) => {
                     let ProjectRecord { uid, rules, .. } = record;
@@ -193,18 +181,16 @@ impl Vault {
         }
     }
 
-    fn tombstones(&self, after: Revision) -> Result<Vec<Tombstone>, VaultError> {
+    fn tombstones(&self) -> Result<Vec<Tombstone>, VaultError> {
         let mut tombstones = Vec::new();
         self.each(&KeyRange::tombstones(), |key, stored| {
-            if stored.changed_at > after {
-                tombstones.push(tombstone(key, stored)?);
-            }
+            tombstones.push(tombstone(key, stored)?);
             Ok(())
         })?;
         Ok(tombstones)
     }
 
-    fn each(
+    pub(crate) fn each(
         &self,
         range: &KeyRange,
         mut visit: impl FnMut(&Key, &Stored) -> Result<(), VaultError>,

@@ -4,18 +4,23 @@
 //! so that nothing here can be called on anything that was not decided on. The exceptions:
 //! [`Vault::authenticate`], which makes the actor; [`Vault::create_operator_token`], for whoever
 //! already holds the root key and the data directory; [`Vault::projects`], which decides about each
-//! project by itself; the worker's reports, which carry nothing out; and health.
+//! project by itself; [`Vault::purge_expired`], which does what the settings say; the worker's reports, which carry nothing out; and health.
 //!
 //! Calls block on the disk and belong on a thread that may.
 
+mod bindings;
+mod draft;
 mod error;
 mod feed;
+mod history;
+mod lists;
 mod projections;
 mod projects;
 mod sealing;
 mod secrets;
 mod tokens;
 mod views;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,17 +31,34 @@ use domain::{Clock, Incarnation, ResourceVersion, Revision, Uid};
 use parking_lot::{Mutex, RwLock};
 use store::{Commit, Engine, Key, Precondition};
 
+pub use bindings::{BindingPermit, MAX_BINDINGS, Rebinding, Targets, UnbindingPermit, unusable};
 pub use error::VaultError;
 pub use feed::{FeedChange, FeedPage, FeedSnapshot, ProjectFeed, SecretFeed};
-pub use projects::ProjectChange;
-pub use secrets::{NewSecret, Revealed, SecretChange};
+pub use history::Versions;
+pub use lists::{ListQuery, MAX_LOOKED, MAX_SORTED, Sort};
+pub use projects::{NewProject, ProjectChange};
+pub use secrets::{MAX_KEEP_VERSIONS, NewSecret, PayloadChange, Relabel, Revealed, SecretChange};
 pub use tokens::{MintedToken, NewToken};
-pub use views::{ListPage, ProjectView, SecretView, TokenView};
+pub use views::{BoundView, ListPage, ProjectView, SecretView, TokenView};
+pub use watch::{Happening, Happenings};
 
-pub use store::{VersionInfo, VersionState};
+pub use store::{Binding, BindingKind, ChangeKind, VersionInfo, VersionState};
 
-/// How many versions of a secret are kept.
-pub const KEEP_VERSIONS: usize = 10;
+/// What the operator decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many versions of a secret are kept, where neither it nor its project says: 1 to
+    /// [`MAX_KEEP_VERSIONS`].
+    pub keep_versions: u32,
+    /// How long a deleted secret can be undeleted, in seconds; 0 purges it at once.
+    pub purge_after_seconds: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { keep_versions: 10, purge_after_seconds: 30 * 24 * 3600 }
+    }
+}
 
 /// How often an act is tried against others that change the same records, before it gives up.
 const ATTEMPTS: usize = 16;
@@ -55,6 +77,8 @@ pub struct Vault {
     token_writes: Mutex<()>,
     reserving: Mutex<sealing::NextBlock>,
     projections: projections::Table,
+    recent: watch::Recent,
+    settings: Settings,
 }
 
 impl Vault {
@@ -68,6 +92,7 @@ impl Vault {
         incarnation: Incarnation,
         keyring: Keyring,
         clock: Arc<dyn Clock>,
+        settings: Settings,
     ) -> Result<Self, VaultError> {
         let generation = keyring.generation().to_be_bytes().to_vec();
         let keyring_recorded_at = match engine.read(&Key::keyring())? {
@@ -90,6 +115,8 @@ impl Vault {
             token_writes: Mutex::new(()),
             reserving: Mutex::new(sealing::NextBlock::default()),
             projections: projections::Table::default(),
+            recent: watch::Recent::default(),
+            settings,
         };
         vault.load_tokens()?;
         Ok(vault)

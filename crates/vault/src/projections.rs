@@ -1,24 +1,37 @@
 //! How every projection stands, as its worker last reported it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use authz::{List, Permit};
 use domain::{Placement, ProjectPath, ProjectionStatus, Uid};
 use parking_lot::RwLock;
 
-use crate::Vault;
+use crate::{Vault, VaultError};
 
 /// By secret and place. In memory only: after a restart the worker reports anew.
 pub(crate) type Table = RwLock<BTreeMap<(Uid, Placement), ProjectionStatus>>;
 
 impl Vault {
-    /// The projections of a project's secrets, by secret and place.
-    pub fn projections(&self, permit: &Permit<List, ProjectPath>) -> Vec<ProjectionStatus> {
+    /// The projections of a project's secrets, wherever they are, and of the secrets that are bound
+    /// to it, in the namespaces of its rules; by secret and place.
+    ///
+    /// # Errors
+    /// When there is no such project.
+    pub fn projections(
+        &self,
+        permit: &Permit<List, ProjectPath>,
+    ) -> Result<Vec<ProjectionStatus>, VaultError> {
+        let project = permit.resource();
+        let (record, _) = self.project_record(project)?;
+        let bound: BTreeSet<_> = self.bound_paths(project)?.into_iter().collect();
         let table = self.projections.read();
-        let of_project = |status: &&ProjectionStatus| status.secret.project == *permit.resource();
-        let mut statuses: Vec<_> = table.values().filter(of_project).cloned().collect();
+        let concerns = |status: &&ProjectionStatus| {
+            let here = record.rules.iter().any(|r| r.namespace == status.placement.namespace);
+            status.secret.project == *project || (here && bound.contains(&status.secret))
+        };
+        let mut statuses: Vec<_> = table.values().filter(concerns).cloned().collect();
         statuses.sort_by(|a, b| (&a.secret, &a.placement).cmp(&(&b.secret, &b.placement)));
-        statuses
+        Ok(statuses)
     }
 
     /// Takes a worker's report of one projection.

@@ -4,18 +4,27 @@ use authz::{Actor, Administer, Basis, List, Permit, WholeStore, decide};
 use domain::{Invalid, ProjectPath, ProjectionRule, ResourceVersion, Retired, Revision};
 use store::{
     Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, ProjectRecord,
-    encode_tombstone,
 };
 
+use crate::secrets::check_keep;
 use crate::{ListPage, ProjectView, Vault, VaultError, persist};
 
 const MAX_RULES: usize = 16;
 const PAGE: usize = 256;
 
-/// What changes in a project.
-pub struct ProjectChange {
-    /// The new rules, all of them.
+/// What a project is to be.
+#[derive(Clone, Debug, Default)]
+pub struct NewProject {
+    /// Where its secrets appear.
     pub rules: Vec<ProjectionRule>,
+    /// How many versions of a secret are kept, where the project says so itself.
+    pub keep_versions: Option<u32>,
+}
+
+/// What changes in a project.
+pub struct ProjectChange<'a> {
+    /// From what it is to what it is to be.
+    pub change: &'a dyn Fn(&NewProject) -> Result<NewProject, Invalid>,
     /// The resource version that the caller has seen, where it insists.
     pub expected: Option<ResourceVersion>,
 }
@@ -29,15 +38,15 @@ impl Vault {
         &self,
         permit: &Permit<Administer, WholeStore>,
         path: &ProjectPath,
-        rules: Vec<ProjectionRule>,
+        new: NewProject,
     ) -> Result<ProjectView, VaultError> {
-        check_rules(&rules)?;
+        check(&new)?;
         let record = ProjectRecord {
             uid: self.make_uid()?,
             created_at: self.clock.now(),
             created_by: permit.actor().name(),
-            rules,
-            keep_versions: None,
+            rules: new.rules,
+            keep_versions: new.keep_versions,
             deleting: false,
         };
         let key = Key::project(path);
@@ -89,13 +98,17 @@ impl Vault {
         &self,
         permit: &Permit<Administer, WholeStore>,
         path: &ProjectPath,
-        wanted: &ProjectChange,
+        wanted: &ProjectChange<'_>,
     ) -> Result<ProjectView, VaultError> {
-        check_rules(&wanted.rules)?;
         self.rewrite_project(path, permit.basis(), wanted.expected, |record| {
+            let (rules, keep_versions) = (std::mem::take(&mut record.rules), record.keep_versions);
+            let old = NewProject { rules, keep_versions };
+            let new = (wanted.change)(&old)?;
+            check(&new)?;
             record.deleting = false;
-            let old = std::mem::replace(&mut record.rules, wanted.rules.clone());
-            old.into_iter().filter(|rule| !wanted.rules.contains(rule)).collect()
+            record.rules = new.rules;
+            record.keep_versions = new.keep_versions;
+            Ok(old.rules.into_iter().filter(|rule| !record.rules.contains(rule)).collect())
         })
     }
 
@@ -122,17 +135,17 @@ impl Vault {
         if expected.is_some_and(|expected| expected != current) {
             return Err(VaultError::Stale { current });
         }
-        if !self.is_empty(path)? {
+        if let Err(in_use) = self.check_unused(path) {
             // A removal that was cut off may have left its mark.
             if record.deleting {
                 self.mark_project(path, basis, current, false)?;
             }
-            return Err(VaultError::ProjectNotEmpty);
+            return Err(in_use);
         }
         let marked = self.mark_project(path, basis, current, true)?;
-        if !self.is_empty(path)? {
+        if let Err(in_use) = self.check_unused(path) {
             self.mark_project(path, basis, marked.resource_version, false)?;
-            return Err(VaultError::ProjectNotEmpty);
+            return Err(in_use);
         }
         let key = Key::project(path);
         let mut commit = Commit::default();
@@ -144,8 +157,21 @@ impl Vault {
         self.commit(commit, basis).map(|_| ())
     }
 
-    fn is_empty(&self, path: &ProjectPath) -> Result<bool, VaultError> {
-        Ok(self.engine.scan(&KeyRange::heads(path), 1)?.records.is_empty())
+    fn check_unused(&self, path: &ProjectPath) -> Result<(), VaultError> {
+        let is_empty = |range| -> Result<bool, VaultError> {
+            Ok(self.engine.scan(&range, 1)?.records.is_empty())
+        };
+        if !is_empty(KeyRange::heads(path))? {
+            return Err(VaultError::ProjectNotEmpty);
+        }
+        if !is_empty(KeyRange::deleted_heads(path))? {
+            return Err(VaultError::ProjectHasDeletedSecrets);
+        }
+        if is_empty(KeyRange::bindings(path))? {
+            Ok(())
+        } else {
+            Err(VaultError::ProjectHasBindings)
+        }
     }
 
     fn mark_project(
@@ -157,7 +183,7 @@ impl Vault {
     ) -> Result<ProjectView, VaultError> {
         self.rewrite_project(path, basis, Some(expected), |record| {
             record.deleting = deleting;
-            Vec::new()
+            Ok(Vec::new())
         })
     }
 
@@ -192,7 +218,7 @@ impl Vault {
         path: &ProjectPath,
         basis: Option<Basis>,
         expected: Option<ResourceVersion>,
-        change_record: impl Fn(&mut ProjectRecord) -> Vec<ProjectionRule>,
+        change_record: impl Fn(&mut ProjectRecord) -> Result<Vec<ProjectionRule>, Invalid>,
     ) -> Result<ProjectView, VaultError> {
         persist(|| self.try_rewrite_project(path, basis, expected, &change_record))
     }
@@ -202,7 +228,7 @@ impl Vault {
         path: &ProjectPath,
         basis: Option<Basis>,
         expected: Option<ResourceVersion>,
-        change_record: &impl Fn(&mut ProjectRecord) -> Vec<ProjectionRule>,
+        change_record: &impl Fn(&mut ProjectRecord) -> Result<Vec<ProjectionRule>, Invalid>,
     ) -> Result<ProjectView, VaultError> {
         let (mut record, revision) = self.project_record(path)?;
         let current = self.wire(revision);
@@ -211,7 +237,7 @@ impl Vault {
         }
         let key = Key::project(path);
         let mut commit = Commit::default();
-        for rule in change_record(&mut record) {
+        for rule in change_record(&mut record)? {
             self.bury_rule(&mut commit, path, rule)?;
         }
         commit.require(Precondition::ChangedAt(key.clone(), revision));
@@ -228,7 +254,7 @@ impl Vault {
         rule: ProjectionRule,
     ) -> Result<(), VaultError> {
         let retired = Retired::Rule { project: project.clone(), namespace: rule.namespace };
-        commit.put(Key::tombstone(self.make_uid()?), encode_tombstone(&retired));
+        self.entomb(commit, self.make_uid()?, &retired);
         Ok(())
     }
 
@@ -245,11 +271,14 @@ impl Vault {
             created_at: record.created_at,
             created_by: record.created_by,
             rules: record.rules,
+            keep_versions: record.keep_versions,
         }
     }
 }
 
-fn check_rules(rules: &[ProjectionRule]) -> Result<(), Invalid> {
+fn check(project: &NewProject) -> Result<(), Invalid> {
+    check_keep(project.keep_versions)?;
+    let rules = &project.rules;
     let at = "spec.projectionRules";
     if rules.len() > MAX_RULES {
         return Err(Invalid::new(at, format!("must be at most {MAX_RULES} rules")));
@@ -263,5 +292,6 @@ fn check_rules(rules: &[ProjectionRule]) -> Result<(), Invalid> {
 }
 
 fn change(kind: ChangeKind, path: &ProjectPath, record: &ProjectRecord) -> Vec<u8> {
-    Change { kind, object: ChangedObject::Project(path.clone()), uid: record.uid }.encode()
+    Change { kind, object: ChangedObject::Project(path.clone()), uid: record.uid, view: None }
+        .encode()
 }

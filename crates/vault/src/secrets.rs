@@ -1,34 +1,57 @@
-//! Secrets: written, read, listed, removed.
+//! Secrets: made, changed, read.
 
-use authz::{Create, Delete, List, Permit, Read, Update};
-use crypto::PayloadContext;
+use authz::{Create, List, Permit, Read, Update};
 use domain::{
-    Invalid, Labels, Payload, ProjectPath, ResourceVersion, Retired, Revision, SecretPath,
-    Timestamp,
+    Invalid, Labels, Payload, ResourceVersion, Revision, SecretPath, SecretType, Timestamp,
 };
-use store::{
-    Change, ChangeKind, ChangedObject, Commit, Head, Key, KeyRange, Precondition, VersionInfo,
-    VersionState, encode_tombstone,
-};
+use store::{ChangeKind, Head, Key, Precondition, ProjectRecord, VersionState};
 
-use crate::{ATTEMPTS, KEEP_VERSIONS, ListPage, SecretView, Vault, VaultError, persist};
+use crate::draft::Draft;
+use crate::{ATTEMPTS, Rebinding, SecretView, Vault, VaultError, persist};
+
+/// The most versions that may be kept of a secret.
+pub const MAX_KEEP_VERSIONS: u32 = 100;
 
 /// A secret to be made.
-pub struct NewSecret {
+pub struct NewSecret<'a> {
     /// Its first version, which also decides its type.
     pub payload: Payload,
     /// Its labels.
     pub labels: Labels,
+    /// How many versions are kept of it, where it says so itself: 1 to [`MAX_KEEP_VERSIONS`].
+    pub keep_versions: Option<u32>,
+    /// The projects that it is bound to.
+    pub bindings: Option<Rebinding<'a>>,
 }
 
 /// What changes in a secret.
-pub struct SecretChange {
+pub struct SecretChange<'a> {
     /// A new version, if there is to be one.
-    pub payload: Option<Payload>,
-    /// New labels in place of the old, if they change.
-    pub labels: Option<Labels>,
+    pub payload: PayloadChange<'a>,
+    /// What becomes of the labels, if they change.
+    pub labels: Option<Relabel<'a>>,
+    /// How many versions are kept from now on, if that changes.
+    pub keep_versions: Option<Option<u32>>,
+    /// The projects that it is bound to, if they change.
+    pub bindings: Option<Rebinding<'a>>,
     /// The resource version that the caller has seen, where it insists.
     pub expected: Option<ResourceVersion>,
+}
+
+/// From the labels that there are to those that are wanted.
+pub type Relabel<'a> = &'a dyn Fn(&Labels) -> Result<Labels, Invalid>;
+
+/// Where a new version comes from.
+#[derive(Clone, Copy)]
+pub enum PayloadChange<'a> {
+    /// There is none.
+    Keep,
+    /// The caller brings it, for a secret of that type.
+    New(&'a dyn Fn(SecretType) -> Result<Payload, Invalid>),
+    /// The current version is changed.
+    Patch(&'a dyn Fn(&Payload) -> Result<Payload, Invalid>),
+    /// An earlier version becomes the newest one too.
+    RollBack(u64),
 }
 
 /// One version in the clear.
@@ -49,12 +72,13 @@ impl Vault {
     pub fn create_secret(
         &self,
         permit: &Permit<Create, SecretPath>,
-        new: &NewSecret,
+        new: &NewSecret<'_>,
     ) -> Result<SecretView, VaultError> {
+        check_keep(new.keep_versions)?;
         persist(|| self.try_create(permit, new))
     }
 
-    /// Writes a new version, new labels, or both.
+    /// Writes a new version, new metadata, or both.
     ///
     /// # Errors
     /// When there is no such secret, the payload is of another type, or it changed since the
@@ -62,9 +86,15 @@ impl Vault {
     pub fn update_secret(
         &self,
         permit: &Permit<Update, SecretPath>,
-        wanted: &SecretChange,
+        wanted: &SecretChange<'_>,
     ) -> Result<SecretView, VaultError> {
-        persist(|| self.try_update(permit, wanted))
+        check_keep(wanted.keep_versions.flatten())?;
+        let mut view = persist(|| self.try_update(permit, wanted))?;
+        // One commit may be too small to let all versions go that are kept no longer.
+        while view.head.versions.len() > self.kept_versions(&view.head)? {
+            view = persist(|| self.try_prune(permit))?;
+        }
+        Ok(view)
     }
 
     /// A secret's metadata.
@@ -74,39 +104,6 @@ impl Vault {
     pub fn secret(&self, permit: &Permit<List, SecretPath>) -> Result<SecretView, VaultError> {
         let (head, revision) = self.head(permit.resource())?;
         Ok(SecretView { head, resource_version: self.wire(revision) })
-    }
-
-    /// A page of a project's secrets, by name, behind the name `after`.
-    ///
-    /// # Errors
-    /// When there is no such project.
-    pub fn secrets(
-        &self,
-        permit: &Permit<List, ProjectPath>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage<SecretView>, VaultError> {
-        let project = permit.resource();
-        self.project_record(project)?;
-        let mut range = KeyRange::heads(project);
-        if let Some(after) = after {
-            let name = domain::SecretName::parse(after).map_err(|wrong| {
-                Invalid::new(
-                    "continue",
-                    format!("must be a value that a list returned ({})", wrong.fix),
-                )
-            })?;
-            range = range.after(&Key::head(&SecretPath { project: project.clone(), name }));
-        }
-        let page = self.engine.scan(&range, limit)?;
-        let mut items = Vec::with_capacity(page.records.len());
-        for (key, stored) in page.records {
-            let head = self.open_record(&key, &stored.value, Head::decode)?;
-            items.push(SecretView { head, resource_version: self.wire(stored.changed_at) });
-        }
-        let last = items.last().map(|last| last.head.path.name.as_str().to_owned());
-        let next = last.filter(|_| page.more);
-        Ok(ListPage { items, resource_version: self.wire(page.at), next })
     }
 
     /// One version in the clear: the current one, or the one named.
@@ -120,13 +117,11 @@ impl Vault {
     ) -> Result<Revealed, VaultError> {
         for _ in 0..ATTEMPTS {
             let (head, revision) = self.head(permit.resource())?;
-            let found = match version {
-                None => head.current(),
-                Some(number) => {
-                    head.version(number).filter(|version| version.state == VersionState::Live)
-                }
+            let number = match version {
+                None => head.current().map(|version| version.number),
+                Some(number) => live_version(&head, number),
             };
-            let number = found.ok_or(VaultError::VersionNotFound)?.number;
+            let number = number.ok_or(VaultError::VersionNotFound)?;
             // A version that is pruned between the two reads is gone: look again.
             if let Some(payload) = self.read_payload(head.uid, number, head.kind)? {
                 let secret = SecretView { head, resource_version: self.wire(revision) };
@@ -136,20 +131,6 @@ impl Vault {
         Err(VaultError::Damaged)
     }
 
-    /// Removes a secret from its project. Its versions stay, sealed, under its identity; a new
-    /// secret of the same name is another one.
-    ///
-    /// # Errors
-    /// When there is no such secret, or it changed since the resource version that the caller
-    /// insists on.
-    pub fn delete_secret(
-        &self,
-        permit: &Permit<Delete, SecretPath>,
-        expected: Option<ResourceVersion>,
-    ) -> Result<(), VaultError> {
-        persist(|| self.try_delete(permit, expected))
-    }
-
     pub(crate) fn head(&self, path: &SecretPath) -> Result<(Head, Revision), VaultError> {
         self.read_record(&Key::head(path), Head::decode)?.ok_or(VaultError::NotFound)
     }
@@ -157,135 +138,136 @@ impl Vault {
     fn try_create(
         &self,
         permit: &Permit<Create, SecretPath>,
-        new: &NewSecret,
+        new: &NewSecret<'_>,
     ) -> Result<SecretView, VaultError> {
         let path = permit.resource();
-        let (project, project_at) = self.project_record(&path.project)?;
-        if project.deleting {
-            return Err(VaultError::NotFound);
-        }
+        let (_, project_at) = self.open_project(path)?;
         if self.engine.read(&Key::head(path))?.is_some() {
             return Err(VaultError::AlreadyExists);
         }
-        let now = self.clock.now();
-        let mut head = Head {
+        let (now, by) = (self.clock.now(), permit.actor().name());
+        let mut draft = Draft::of_new(self.new_head(path, new, now, by.clone())?);
+        draft.commit.require(Precondition::ChangedAt(Key::project(&path.project), project_at));
+        self.add_version(&mut draft, &new.payload, by.clone(), now)?;
+        if let Some(bindings) = &new.bindings {
+            self.rebind(&mut draft, bindings, by, now)?;
+        }
+        self.write(draft, ChangeKind::Added, permit.basis())
+    }
+
+    fn new_head(
+        &self,
+        path: &SecretPath,
+        new: &NewSecret<'_>,
+        now: Timestamp,
+        owner: String,
+    ) -> Result<Head, VaultError> {
+        Ok(Head {
             uid: self.make_uid()?,
             path: path.clone(),
             kind: new.payload.secret_type(),
-            owner: permit.actor().name(),
+            owner,
             labels: new.labels.clone(),
             bindings: Vec::new(),
-            keep_versions: None,
+            keep_versions: new.keep_versions,
             created_at: now,
             updated_at: now,
             deleted_at: None,
             versions: Vec::new(),
-        };
-        let mut commit = Commit::default();
-        commit.require(Precondition::Absent(Key::head(path)));
-        commit.require(Precondition::ChangedAt(Key::project(&path.project), project_at));
-        self.add_version(&mut commit, &mut head, &new.payload, permit.actor().name(), now)?;
-        let revision = self.write_head(commit, &head, ChangeKind::Added, permit.basis())?;
-        Ok(SecretView { head, resource_version: self.wire(revision) })
+        })
     }
 
     fn try_update(
         &self,
         permit: &Permit<Update, SecretPath>,
-        wanted: &SecretChange,
+        wanted: &SecretChange<'_>,
     ) -> Result<SecretView, VaultError> {
-        let (mut head, revision) = self.unchanged_head(permit.resource(), wanted.expected)?;
-        let now = self.clock.now();
-        let mut commit = Commit::default();
-        commit.require(Precondition::ChangedAt(Key::head(permit.resource()), revision));
-        if let Some(labels) = &wanted.labels {
-            head.labels = labels.clone();
+        let mut draft = self.draft(permit.resource(), wanted.expected)?;
+        let (now, by) = (self.clock.now(), permit.actor().name());
+        if let Some(relabel) = wanted.labels {
+            draft.head.labels = relabel(&draft.head.labels)?;
         }
-        if let Some(payload) = &wanted.payload {
-            if payload.secret_type() != head.kind {
-                let fix = format!("must stay {}: a secret does not change its type", head.kind);
-                return Err(Invalid::new("spec.type", fix).into());
-            }
-            self.add_version(&mut commit, &mut head, payload, permit.actor().name(), now)?;
+        if let Some(keep) = wanted.keep_versions {
+            draft.head.keep_versions = keep;
         }
-        head.updated_at = now;
-        let revision = self.write_head(commit, &head, ChangeKind::Modified, permit.basis())?;
-        Ok(SecretView { head, resource_version: self.wire(revision) })
+        if let Some(payload) = self.next_payload(&draft.head, wanted.payload)? {
+            self.add_version(&mut draft, &payload, by.clone(), now)?;
+        }
+        if let Some(bindings) = &wanted.bindings {
+            self.rebind(&mut draft, bindings, by, now)?;
+        }
+        draft.prune(self.kept_versions(&draft.head)?);
+        draft.head.updated_at = now;
+        self.write(draft, ChangeKind::Modified, permit.basis())
     }
 
-    fn try_delete(
+    fn try_prune(&self, permit: &Permit<Update, SecretPath>) -> Result<SecretView, VaultError> {
+        let mut draft = self.draft(permit.resource(), None)?;
+        draft.prune(self.kept_versions(&draft.head)?);
+        self.write(draft, ChangeKind::Modified, permit.basis())
+    }
+
+    fn next_payload(
         &self,
-        permit: &Permit<Delete, SecretPath>,
-        expected: Option<ResourceVersion>,
-    ) -> Result<(), VaultError> {
-        let path = permit.resource();
-        let (head, revision) = self.unchanged_head(path, expected)?;
-        let (key, kept) = (Key::head(path), Key::deleted_head(head.uid));
-        let retired = Retired::Secret { path: path.clone(), uid: head.uid };
-        let mut commit = Commit::default();
-        commit.require(Precondition::ChangedAt(key.clone(), revision));
-        commit.remove(key);
-        commit.put(kept.clone(), self.seal_record(&kept, &head.encode())?);
-        commit.put(Key::tombstone(head.uid), encode_tombstone(&retired));
-        commit.tell(change(ChangeKind::Deleted, &head));
-        self.commit(commit, permit.basis()).map(|_| ())
+        head: &Head,
+        change: PayloadChange<'_>,
+    ) -> Result<Option<Payload>, VaultError> {
+        let payload = match change {
+            PayloadChange::Keep => return Ok(None),
+            PayloadChange::New(make) => make(head.kind)?,
+            PayloadChange::Patch(patch) => {
+                let current = head.current().map(|version| version.number);
+                patch(&self.stored_payload(head, current)?)?
+            }
+            PayloadChange::RollBack(number) => {
+                self.stored_payload(head, live_version(head, number))?
+            }
+        };
+        if payload.secret_type() != head.kind {
+            let fix = format!("must stay {}: a secret does not change its type", head.kind);
+            return Err(Invalid::new("spec.type", fix).into());
+        }
+        Ok(Some(payload))
     }
 
-    fn unchanged_head(
+    fn stored_payload(&self, head: &Head, number: Option<u64>) -> Result<Payload, VaultError> {
+        let number = number.ok_or(VaultError::VersionNotFound)?;
+        // Gone between two reads: the head has changed, and the act is tried again on the new one.
+        self.read_payload(head.uid, number, head.kind)?.ok_or(VaultError::Busy)
+    }
+
+    /// How many versions are kept: as the secret says, else its project, else the daemon.
+    fn kept_versions(&self, head: &Head) -> Result<usize, VaultError> {
+        let own = match head.keep_versions {
+            Some(keep) => Some(keep),
+            None => self.project_record(&head.path.project)?.0.keep_versions,
+        };
+        let keep = own.unwrap_or(self.settings.keep_versions);
+        Ok(usize::try_from(keep).unwrap_or(usize::MAX).max(1))
+    }
+
+    /// The project of a secret that is to come into being; none that is being removed.
+    pub(crate) fn open_project(
         &self,
         path: &SecretPath,
-        expected: Option<ResourceVersion>,
-    ) -> Result<(Head, Revision), VaultError> {
-        let (head, revision) = self.head(path)?;
-        let current = self.wire(revision);
-        if expected.is_some_and(|expected| expected != current) {
-            return Err(VaultError::Stale { current });
-        }
-        Ok((head, revision))
-    }
-
-    /// Seals a payload as the next version; the oldest ones that are no longer kept go with it.
-    fn add_version(
-        &self,
-        commit: &mut Commit,
-        head: &mut Head,
-        payload: &Payload,
-        created_by: String,
-        created_at: Timestamp,
-    ) -> Result<(), VaultError> {
-        let number = head.next_number();
-        let context = PayloadContext { uid: head.uid, version: number, kind: head.kind };
-        let sealed = self.seal_version(&context, payload)?;
-        commit.put(Key::wrapped_key(head.uid, number), sealed.wrapped_key.into_bytes());
-        commit.put(Key::payload(head.uid, number), sealed.payload.into_bytes());
-        head.versions.push(VersionInfo {
-            number,
-            state: VersionState::Live,
-            created_at,
-            created_by,
-        });
-        let surplus = head.versions.len().saturating_sub(KEEP_VERSIONS);
-        for version in head.versions.drain(..surplus) {
-            commit.remove(Key::wrapped_key(head.uid, version.number));
-            commit.remove(Key::payload(head.uid, version.number));
-        }
-        Ok(())
-    }
-
-    fn write_head(
-        &self,
-        mut commit: Commit,
-        head: &Head,
-        kind: ChangeKind,
-        basis: Option<authz::Basis>,
-    ) -> Result<Revision, VaultError> {
-        let key = Key::head(&head.path);
-        commit.put(key.clone(), self.seal_record(&key, &head.encode())?);
-        commit.tell(change(kind, head));
-        self.commit(commit, basis)
+    ) -> Result<(ProjectRecord, Revision), VaultError> {
+        let (project, revision) = self.project_record(&path.project)?;
+        if project.deleting { Err(VaultError::NotFound) } else { Ok((project, revision)) }
     }
 }
 
-fn change(kind: ChangeKind, head: &Head) -> Vec<u8> {
-    Change { kind, object: ChangedObject::Secret(head.path.clone()), uid: head.uid }.encode()
+fn live_version(head: &Head, number: u64) -> Option<u64> {
+    head.version(number)
+        .filter(|version| version.state == VersionState::Live)
+        .map(|version| version.number)
+}
+
+pub(crate) fn check_keep(keep: Option<u32>) -> Result<(), Invalid> {
+    match keep {
+        Some(keep) if !(1..=MAX_KEEP_VERSIONS).contains(&keep) => Err(Invalid::new(
+            "spec.keepVersions",
+            format!("must be a whole number from 1 to {MAX_KEEP_VERSIONS}"),
+        )),
+        _ => Ok(()),
+    }
 }

@@ -54,7 +54,9 @@ impl Home {
         let data = DataDir::lock(self.dir.path()).unwrap();
         let store = *keyring.store_id().as_bytes();
         let engine = Arc::new(SledEngine::open(data, store, SledOptions::default()).unwrap());
-        let vault = Vault::open(engine.clone(), engine.incarnation(), keyring, self.clock.clone());
+        let clock = self.clock.clone();
+        let vault =
+            Vault::open(engine.clone(), engine.incarnation(), keyring, clock, Settings::default());
         (engine, vault)
     }
 
@@ -81,18 +83,18 @@ impl Running {
 
     fn make_project(&self, name: &str, rules: Vec<ProjectionRule>) {
         let permit = decide::<Administer, _>(&self.admin, WholeStore, self.now()).unwrap();
-        self.vault.create_project(&permit, &project(name), rules).unwrap();
+        let new = NewProject { rules, keep_versions: None };
+        self.vault.create_project(&permit, &project(name), new).unwrap();
     }
 
     fn create(&self, name: &str, value: &str) -> Result<SecretView, VaultError> {
         let permit = decide::<Create, _>(&self.admin, secret(name), self.now()).unwrap();
-        self.vault.create_secret(&permit, &NewSecret { payload: payload(value), labels: labels() })
+        self.vault.create_secret(&permit, &new_secret(value))
     }
 
     fn update(&self, name: &str, value: &str) -> Result<SecretView, VaultError> {
         let permit = decide::<Update, _>(&self.admin, secret(name), self.now()).unwrap();
-        let change = SecretChange { payload: Some(payload(value)), labels: None, expected: None };
-        self.vault.update_secret(&permit, &change)
+        self.vault.update_secret(&permit, &new_version(&|_| Ok(payload(value)), None))
     }
 
     fn reveal(&self, name: &str, version: Option<u64>) -> Result<String, VaultError> {
@@ -104,7 +106,7 @@ impl Running {
         Ok(String::from_utf8(value.expose().to_vec()).unwrap())
     }
 
-    fn delete(&self, name: &str) -> Result<(), VaultError> {
+    fn delete(&self, name: &str) -> Result<SecretView, VaultError> {
         let permit = decide::<Delete, _>(&self.admin, secret(name), self.now()).unwrap();
         self.vault.delete_secret(&permit, None)
     }
@@ -115,6 +117,18 @@ impl Running {
         let new = NewToken { description: "MARKER-description".to_owned(), rights, expires: None };
         self.vault.create_token(&permit, new).unwrap()
     }
+}
+
+fn new_secret(value: &str) -> NewSecret<'static> {
+    let (payload, labels) = (payload(value), labels());
+    NewSecret { payload, labels, keep_versions: None, bindings: None }
+}
+
+type Make<'a> = &'a dyn Fn(domain::SecretType) -> Result<Payload, domain::Invalid>;
+
+fn new_version(make: Make<'_>, expected: Option<ResourceVersion>) -> SecretChange<'_> {
+    let payload = PayloadChange::New(make);
+    SecretChange { payload, labels: None, keep_versions: None, bindings: None, expected }
 }
 
 fn project(name: &str) -> ProjectPath {
@@ -172,7 +186,7 @@ fn the_last_ten_versions_are_kept_and_the_numbers_go_on() {
         let (start, end) = (Key::from_bytes(vec![kind]), Key::from_bytes(vec![kind + 1]));
         running.engine.scan(&KeyRange { start, end }, 100).unwrap().records.len()
     };
-    assert_eq!((of_kind(5), of_kind(6)), (KEEP_VERSIONS, KEEP_VERSIONS));
+    assert_eq!((of_kind(5), of_kind(6)), (10, 10));
 }
 
 /// What an actor may do is decided before the act and holds until its commit, or the act is void.
@@ -185,8 +199,7 @@ fn an_act_is_void_when_the_token_was_revoked_between_decision_and_commit() {
     let admin = decide::<Administer, _>(&running.admin, WholeStore, running.now()).unwrap();
     running.vault.revoke_token(&admin, token.view.id).unwrap();
     assert!(running.vault.authenticate(&token.text).is_none());
-    let new = NewSecret { payload: payload("x"), labels: labels() };
-    let refused = running.vault.create_secret(&permit, &new);
+    let refused = running.vault.create_secret(&permit, &new_secret("x"));
     assert!(matches!(refused, Err(VaultError::RightsChanged)), "{:?}", refused.err());
     assert!(matches!(running.reveal("late", None), Err(VaultError::NotFound)));
 }
@@ -272,7 +285,9 @@ fn a_deleted_name_is_free_and_its_new_secret_is_another_one() {
     let second = running.create("hf", "two").unwrap();
     assert_ne!(first.head.uid, second.head.uid);
     assert_eq!(second.head.current().unwrap().number, 1);
-    assert!(running.engine.read(&Key::deleted_head(first.head.uid)).unwrap().is_some());
+    assert!(
+        running.engine.read(&Key::deleted_head(&secret("hf"), first.head.uid)).unwrap().is_some()
+    );
     assert!(running.engine.read(&Key::payload(first.head.uid, 1)).unwrap().is_some());
 }
 
@@ -282,8 +297,8 @@ fn an_insisted_version_that_is_old_is_refused_and_named() {
     let old = running.create("hf", "one").unwrap().resource_version;
     let current = running.update("hf", "two").unwrap().resource_version;
     let permit = decide::<Update, _>(&running.admin, secret("hf"), running.now()).unwrap();
-    let change = SecretChange { payload: Some(payload("x")), labels: None, expected: Some(old) };
-    let refused = running.vault.update_secret(&permit, &change);
+    let make = |_| Ok(payload("x"));
+    let refused = running.vault.update_secret(&permit, &new_version(&make, Some(old)));
     assert!(matches!(refused, Err(VaultError::Stale { current: found }) if found == current));
     assert_eq!(running.reveal("hf", None).unwrap(), "two");
 }
@@ -312,8 +327,16 @@ fn a_project_with_secrets_stays_and_takes_more() {
     let refused = running.vault.delete_project(&permit(), None);
     assert!(matches!(refused, Err(VaultError::ProjectNotEmpty)));
     running.create("more", "1").unwrap();
-    running.delete("hf").unwrap();
-    running.delete("more").unwrap();
+    for name in ["hf", "more"] {
+        running.delete(name).unwrap();
+        let refused = running.vault.delete_project(&permit(), None);
+        assert!(matches!(
+            refused,
+            Err(VaultError::ProjectNotEmpty | VaultError::ProjectHasDeletedSecrets)
+        ));
+        let purge = decide::<Delete, _>(&running.admin, secret(name), running.now()).unwrap();
+        running.vault.purge_secret(&purge, None).unwrap();
+    }
     running.vault.delete_project(&permit(), None).unwrap();
     assert!(matches!(running.create("late", "1"), Err(VaultError::NotFound)));
 }
@@ -405,7 +428,8 @@ fn the_feed_tells_what_changed_and_what_is_to_be_removed() {
 
     running.update("hf", "2").unwrap();
     let rules = decide::<Administer, _>(&running.admin, WholeStore, running.now()).unwrap();
-    let change = ProjectChange { rules: vec![rule("team")], expected: None };
+    let one = |_: &NewProject| Ok(NewProject { rules: vec![rule("team")], keep_versions: None });
+    let change = ProjectChange { change: &one, expected: None };
     running.vault.change_project(&rules, &project("ml"), &change).unwrap();
     running.delete("hf").unwrap();
     let page = running.vault.feed_after(&permit, snapshot.at).unwrap().unwrap();

@@ -264,7 +264,7 @@ fn view(record: TokenRecord) -> TokenView {
 }
 
 fn change(kind: ChangeKind, id: Uid) -> Vec<u8> {
-    Change { kind, object: ChangedObject::Token, uid: id }.encode()
+    Change { kind, object: ChangedObject::Token, uid: id, view: None }.encode()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What use cases show: metadata, never a value.
 
 use authz::Right;
-use domain::{ProjectPath, ProjectionRule, ResourceVersion, Timestamp, Uid};
-use store::Head;
+use domain::{
+    ProjectPath, ProjectionRule, ResourceVersion, SecretPath, SecretType, Timestamp, Uid,
+};
+use store::{Binding, Head};
 
 /// A secret as it is listed.
 #[derive(Clone, Debug)]
@@ -11,6 +13,19 @@ pub struct SecretView {
     pub head: Head,
     /// Its last change.
     pub resource_version: ResourceVersion,
+}
+
+/// A secret of another project, where it is bound.
+#[derive(Clone, Debug)]
+pub struct BoundView {
+    /// Where it lives.
+    pub path: SecretPath,
+    /// Its identity.
+    pub uid: Uid,
+    /// Its type.
+    pub kind: SecretType,
+    /// The binding.
+    pub binding: Binding,
 }
 
 /// A project.
@@ -28,6 +43,8 @@ pub struct ProjectView {
     pub created_by: String,
     /// Where its secrets appear.
     pub rules: Vec<ProjectionRule>,
+    /// How many versions of a secret are kept, where the project says so itself.
+    pub keep_versions: Option<u32>,
 }
 
 /// A token, without the token.
@@ -52,8 +69,8 @@ pub struct TokenView {
 pub struct ListPage<T> {
     /// What is on it, by name.
     pub items: Vec<T>,
-    /// The store's resource version when this page was read.
+    /// The store's resource version when the list's first page was read.
     pub resource_version: ResourceVersion,
-    /// The name of the last item, when the list goes on behind it.
+    /// Where the list goes on, if it does.
     pub next: Option<String>,
 }

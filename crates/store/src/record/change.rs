@@ -1,6 +1,6 @@
 //! What the change log says: that something changed, and never what it changed to.
 
-use domain::{Decoder, Encoder, Malformed, ProjectPath, SecretPath, Uid};
+use domain::{Decoder, Encoder, Malformed, ProjectPath, Revision, SecretPath, Uid};
 
 use super::{FORMAT, check_format, put_project, put_secret, take_project, take_secret};
 
@@ -45,6 +45,8 @@ pub enum ChangedObject {
     Secret(SecretPath),
     /// A token.
     Token,
+    /// Something that is to be removed from clusters.
+    Tombstone,
 }
 
 /// One event.
@@ -56,6 +58,17 @@ pub struct Change {
     pub object: ChangedObject,
     /// Its identity.
     pub uid: Uid,
+    /// For a secret: its metadata as this change left it.
+    pub view: Option<ChangeView>,
+}
+
+/// A secret's metadata in an event, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeView {
+    /// The revision of the change before this one; zero for the first. The seal binds it.
+    pub previous: Revision,
+    /// A head without the versions that are not current, sealed under [`crate::Key::event_view`].
+    pub sealed: Vec<u8>,
 }
 
 impl Change {
@@ -69,6 +82,12 @@ impl Change {
             ChangedObject::Token => {
                 out.u8(3);
             }
+            ChangedObject::Tombstone => {
+                out.u8(4);
+            }
+        }
+        if let Some(view) = &self.view {
+            out.u64(view.previous.get()).bytes(&view.sealed);
         }
         out.finish()
     }
@@ -86,9 +105,17 @@ impl Change {
             1 => ChangedObject::Project(take_project(&mut input)?),
             2 => ChangedObject::Secret(take_secret(&mut input)?),
             3 => ChangedObject::Token,
+            4 => ChangedObject::Tombstone,
             _ => return Err(Malformed),
         };
+        let view = match object {
+            ChangedObject::Secret(_) => {
+                let previous = Revision::new(input.u64()?);
+                Some(ChangeView { previous, sealed: input.bytes()?.to_vec() })
+            }
+            _ => None,
+        };
         input.finish()?;
-        Ok(Self { kind, object, uid })
+        Ok(Self { kind, object, uid, view })
     }
 }

@@ -9,7 +9,7 @@ mod project;
 mod token;
 mod tombstone;
 
-pub use change::{Change, ChangeKind, ChangedObject};
+pub use change::{Change, ChangeKind, ChangeView, ChangedObject};
 pub use head::{Binding, BindingKind, Head, VersionInfo, VersionState};
 pub use project::ProjectRecord;
 pub use token::TokenRecord;
@@ -24,6 +24,25 @@ const FORMAT: u8 = 1;
 
 fn check_format(input: &mut Decoder<'_>) -> Result<(), Malformed> {
     if input.u8()? == FORMAT { Ok(()) } else { Err(Malformed) }
+}
+
+/// The bytes of a binding's record: where the bound secret lives.
+pub fn encode_bound_path(path: &SecretPath) -> Vec<u8> {
+    let mut out = Encoder::default();
+    put_secret(out.u8(FORMAT), path);
+    out.finish()
+}
+
+/// Reads back what [`encode_bound_path`] wrote.
+///
+/// # Errors
+/// When the bytes are not exactly such an encoding.
+pub fn decode_bound_path(bytes: &[u8]) -> Result<SecretPath, Malformed> {
+    let mut input = Decoder::new(bytes);
+    check_format(&mut input)?;
+    let path = take_secret(&mut input)?;
+    input.finish()?;
+    Ok(path)
 }
 
 fn put_project(out: &mut Encoder, path: &ProjectPath) {

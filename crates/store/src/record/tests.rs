@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use authz::{Right, Role, Scope};
 use domain::{
     Labels, NamePattern, Namespace, OrgName, ProjectName, ProjectPath, ProjectionMode,
-    ProjectionRule, Retired, SecretName, SecretPath, SecretType, Timestamp, Uid,
+    ProjectionRule, Retired, Revision, SecretName, SecretPath, SecretType, Timestamp, Uid,
 };
 use proptest::prelude::*;
 
@@ -63,6 +63,15 @@ fn project_record() -> ProjectRecord {
     }
 }
 
+fn change() -> Change {
+    Change {
+        kind: ChangeKind::Deleted,
+        object: ChangedObject::Secret(secret()),
+        uid: UID,
+        view: Some(ChangeView { previous: Revision::new(2), sealed: b"sealed".to_vec() }),
+    }
+}
+
 fn token() -> TokenRecord {
     TokenRecord {
         id: UID,
@@ -88,22 +97,22 @@ fn shown(bytes: &[u8]) -> String {
 fn golden_records() {
     assert_eq!(
         shown(&head().encode()),
-        r"\x010123456789abcdef000\x07default000\x02ml000\x02hf\x02000\x02me0000000\x010000000\x02000\x01000\x01a000\x01b000\x020000000\x04\x030000000\x03000\x01b0000000\x05\x010000000\x03000\x01b"
+        r"\x010123456789abcdef000\x07default000\x02ml000\x02hf\x02000\x02me0000000\x010000000\x020000000\t000\x07000\x01000\x01a000\x01b000\x01000\x07default000\x02ml\x02000\x02me0000000\x03000\x020000000\x04\x030000000\x03000\x01b0000000\x05\x010000000\x03000\x01b"
     );
     assert_eq!(
         shown(&project_record().encode()),
-        r"\x010123456789abcdef0000000\x01000\x02me0000\x01\x01000\x02ns000\x06{name}"
+        r"\x010123456789abcdef0000000\x01000\x02me0000\x03000\x01\x01000\x02ns000\x06{name}"
     );
     assert_eq!(
         shown(&token().encode()),
         r"\x010123456789abcdefhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh000\x02ci0000000\x01000\x02me0000000\t000\x02\x08000\x07default000\x02ml\x01"
     );
-    let change =
-        Change { kind: ChangeKind::Deleted, object: ChangedObject::Secret(secret()), uid: UID };
     assert_eq!(
-        shown(&change.encode()),
-        r"\x01\x030123456789abcdef\x02000\x07default000\x02ml000\x02hf"
+        shown(&change().encode()),
+        r"\x01\x030123456789abcdef\x02000\x07default000\x02ml000\x02hf0000000\x02000\x06sealed"
     );
+    let entombed = Change { object: ChangedObject::Tombstone, view: None, ..change() };
+    assert_eq!(shown(&entombed.encode()), r"\x01\x030123456789abcdef\x04");
     let rule = Retired::Rule { project: project(), namespace: Namespace::parse("ns").unwrap() };
     assert_eq!(shown(&encode_tombstone(&rule)), r"\x01\x01000\x07default000\x02ml000\x02ns");
     let gone = Retired::Secret { path: secret(), uid: UID };
@@ -111,6 +120,12 @@ fn golden_records() {
         shown(&encode_tombstone(&gone)),
         r"\x01\x02000\x07default000\x02ml000\x02hf0123456789abcdef"
     );
+    let unbound = Retired::Binding { path: secret(), uid: UID, project: project() };
+    assert_eq!(
+        shown(&encode_tombstone(&unbound)),
+        r"\x01\x03000\x07default000\x02ml000\x02hf0123456789abcdef000\x07default000\x02ml"
+    );
+    assert_eq!(decode_tombstone(&encode_tombstone(&unbound)), Ok(unbound));
 }
 
 #[test]
@@ -144,12 +159,11 @@ fn the_current_version_is_the_newest_live_one() {
 proptest! {
     #[test]
     fn what_is_decoded_was_encoded_exactly_so(seed in 0usize..4, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let change = Change { kind: ChangeKind::Added, object: ChangedObject::Secret(secret()), uid: UID };
         let mut bytes = match seed {
             0 => head().encode(),
             1 => project_record().encode(),
             2 => token().encode(),
-            _ => change.encode(),
+            _ => change().encode(),
         };
         let at = at.index(bytes.len());
         bytes[at] = byte;

@@ -85,7 +85,9 @@ fn check_log(raw: &Raw, meta: &Meta) -> Result<(), OpenError> {
             return Err(gap(revision));
         }
         let change = Change::decode(bytes).map_err(|_| gap(revision))?;
-        latest.insert(record_key(&change), (change.kind, revision));
+        if let Some(key) = record_key(&change) {
+            latest.insert(key, (change.kind, revision));
+        }
         previous = Some(revision);
         count += 1;
     }
@@ -105,12 +107,13 @@ fn check_log(raw: &Raw, meta: &Meta) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The record that an event speaks of.
-fn record_key(change: &Change) -> Key {
+/// The record that an event speaks of, unless that is removed silently in due time.
+fn record_key(change: &Change) -> Option<Key> {
     match &change.object {
-        ChangedObject::Project(path) => Key::project(path),
-        ChangedObject::Secret(path) => Key::head(path),
-        ChangedObject::Token => Key::token(change.uid),
+        ChangedObject::Project(path) => Some(Key::project(path)),
+        ChangedObject::Secret(path) => Some(Key::head(path)),
+        ChangedObject::Token => Some(Key::token(change.uid)),
+        ChangedObject::Tombstone => None,
     }
 }
 

@@ -14,7 +14,7 @@ use super::OpenError;
 
 const MAGIC: &[u8; 8] = b"TRESORHD";
 /// The format of the data directory as a whole.
-pub(super) const DIRECTORY_FORMAT: u16 = 1;
+pub(super) const DIRECTORY_FORMAT: u16 = 2;
 const SLOT_BYTES: usize = 8 + 2 + 16 + 4 + 8 + 8 + 4;
 const SLOT_DISTANCE: u64 = 4096;
 
@@ -99,6 +99,9 @@ fn check_format(bytes: &[u8; SLOT_BYTES]) -> Result<(), OpenError> {
         Ok(found) if ours && found > DIRECTORY_FORMAT => {
             Err(OpenError::NewerFormat { found, supported: DIRECTORY_FORMAT })
         }
+        Ok(found) if ours && found < DIRECTORY_FORMAT => {
+            Err(OpenError::OlderFormat { found, supported: DIRECTORY_FORMAT })
+        }
         _ => Ok(()),
     }
 }
@@ -154,7 +157,7 @@ mod tests {
         let file = HeadFile::create(&path, &head(0)).unwrap();
         file.file.write_all_at(&[0, 2], 8).unwrap();
         let refused = HeadFile::open(&path);
-        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 2, supported: 1 })));
+        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 3, supported: 2 })));
     }
 
     #[test]

@@ -89,6 +89,16 @@ pub enum OpenError {
         /// The newest format that this release reads.
         supported: u16,
     },
+    /// A build from before the first release wrote it.
+    #[error(
+        "the data directory has format {found}, from before the first release, and this one reads format {supported}; read the secrets with the build that wrote them, and store them anew"
+    )]
+    OlderFormat {
+        /// The format found.
+        found: u16,
+        /// The format that this release reads.
+        supported: u16,
+    },
 }
 
 impl OpenError {

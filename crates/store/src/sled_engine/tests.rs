@@ -69,7 +69,8 @@ fn key(name: &str) -> Key {
 }
 
 fn event(kind: ChangeKind, name: &str) -> Vec<u8> {
-    Change { kind, object: ChangedObject::Secret(secret(name)), uid: UID }.encode()
+    let view = Some(ChangeView { previous: Revision::ZERO, sealed: Vec::new() });
+    Change { kind, object: ChangedObject::Secret(secret(name)), uid: UID, view }.encode()
 }
 
 /// A write as the vault makes them: a record and the event that tells of it.

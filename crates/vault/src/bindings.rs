@@ -1,0 +1,215 @@
+//! Bindings: further projects in which a secret may be used and is projected.
+
+use authz::{Administer, List, Permit, Share, Use};
+use domain::{Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp};
+use store::{Binding, BindingKind, ChangeKind, Key, KeyRange, Precondition};
+
+use crate::draft::Draft;
+use crate::{BoundView, SecretView, Vault, VaultError, persist};
+
+/// The most projects that one secret is bound to.
+pub const MAX_BINDINGS: usize = 32;
+
+/// The right to bind a secret to a project. Both kinds want the right to share the secret, since
+/// its value appears where the other project's rules say.
+pub enum BindingPermit {
+    /// The sharer may use secrets in the project.
+    Owner(Permit<Share, SecretPath>, Permit<Use, ProjectPath>),
+    /// The sharer administers the project.
+    Members(Permit<Share, SecretPath>, Permit<Administer, ProjectPath>),
+}
+
+/// The right to end a binding: of who shares the secret, and of who administers the project.
+pub enum UnbindingPermit {
+    /// Who shares the secret.
+    Secret(Permit<Share, SecretPath>),
+    /// Who administers the project.
+    Project(Permit<Administer, ProjectPath>),
+}
+
+/// Projects, and how a secret is bound to each.
+pub type Targets = Vec<(ProjectPath, BindingKind)>;
+
+/// A change of a secret's bindings. What is to be, and the rights to each step there, since which
+/// steps there are is known only when the secret is read.
+#[derive(Clone, Copy)]
+pub struct Rebinding<'a> {
+    /// From the bindings that there are to those that are wanted.
+    pub wanted: &'a dyn Fn(&[Binding]) -> Targets,
+    /// The right to make one.
+    pub may_bind: &'a dyn Fn(&ProjectPath, BindingKind) -> Result<BindingPermit, VaultError>,
+    /// The right to end one.
+    pub may_unbind: &'a dyn Fn(&ProjectPath) -> Result<UnbindingPermit, VaultError>,
+}
+
+impl Vault {
+    /// Changes a secret's bindings and nothing else.
+    ///
+    /// # Errors
+    /// When there is no such secret or project, a right is missing, or it changed since the
+    /// resource version that the caller insists on.
+    pub fn rebind_secret(
+        &self,
+        permit: &Permit<List, SecretPath>,
+        rebinding: &Rebinding<'_>,
+        expected: Option<ResourceVersion>,
+    ) -> Result<SecretView, VaultError> {
+        persist(|| {
+            let mut draft = self.draft(permit.resource(), expected)?;
+            let (before, now) = (draft.head.bindings.clone(), self.clock.now());
+            self.rebind(&mut draft, rebinding, permit.actor().name(), now)?;
+            if draft.head.bindings == before {
+                return self.secret(permit);
+            }
+            draft.head.updated_at = now;
+            self.write(draft, ChangeKind::Modified, permit.basis())
+        })
+    }
+
+    /// The secrets of other projects that are bound to a project, by their home and name.
+    ///
+    /// # Errors
+    /// When there is no such project.
+    pub fn bound_secrets(
+        &self,
+        permit: &Permit<List, ProjectPath>,
+    ) -> Result<Vec<BoundView>, VaultError> {
+        let project = permit.resource();
+        self.project_record(project)?;
+        let mut bound = Vec::new();
+        for path in self.bound_paths(project)? {
+            let Ok((head, _)) = self.head(&path) else { continue };
+            let (uid, kind) = (head.uid, head.kind);
+            if let Some(binding) = head.bindings.into_iter().find(|b| b.project == *project) {
+                bound.push(BoundView { path, uid, kind, binding });
+            }
+        }
+        bound.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(bound)
+    }
+
+    pub(crate) fn bound_paths(&self, to: &ProjectPath) -> Result<Vec<SecretPath>, VaultError> {
+        let mut paths = Vec::new();
+        self.each(&KeyRange::bindings(to), |key, stored| {
+            paths.push(self.open_record(key, &stored.value, store::decode_bound_path)?);
+            Ok(())
+        })?;
+        Ok(paths)
+    }
+
+    /// Puts the steps from the bindings that there are to those that are wanted into a draft.
+    pub(crate) fn rebind(
+        &self,
+        draft: &mut Draft,
+        rebinding: &Rebinding<'_>,
+        by: String,
+        now: Timestamp,
+    ) -> Result<(), VaultError> {
+        let wanted = (rebinding.wanted)(&draft.head.bindings);
+        check(&wanted, &draft.head.path)?;
+        let is_kept = |old: &Binding| wanted.iter().any(|(to, kind)| is(old, to, *kind));
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut draft.head.bindings).into_iter().partition(is_kept);
+        for old in &ended {
+            let permit = (rebinding.may_unbind)(&old.project)?;
+            check_unbinding(&permit, &draft.head.path, &old.project)?;
+            // A binding that only changes its kind keeps its projections.
+            if !wanted.iter().any(|(to, _)| *to == old.project) {
+                self.unbind(draft, &old.project)?;
+            }
+        }
+        let fresh = wanted.iter().filter(|(to, kind)| !kept.iter().any(|old| is(old, to, *kind)));
+        let mut bindings = kept.clone();
+        for (project, kind) in fresh {
+            let permit = (rebinding.may_bind)(project, *kind)?;
+            check_binding(&permit, &draft.head.path, project, *kind)?;
+            self.bind(draft, project)?;
+            bindings.push(Binding {
+                project: project.clone(),
+                kind: *kind,
+                created_by: by.clone(),
+                created_at: now,
+            });
+        }
+        bindings.sort_by(|a, b| a.project.cmp(&b.project));
+        draft.head.bindings = bindings;
+        Ok(())
+    }
+
+    fn bind(&self, draft: &mut Draft, project: &ProjectPath) -> Result<(), VaultError> {
+        let revision = match self.project_record(project) {
+            Ok((record, revision)) if !record.deleting => revision,
+            Ok(_) | Err(VaultError::NotFound) => return Err(unusable().into()),
+            Err(error) => return Err(error),
+        };
+        draft.commit.require(Precondition::ChangedAt(Key::project(project), revision));
+        let key = Key::binding(project, draft.head.uid);
+        let path = store::encode_bound_path(&draft.head.path);
+        draft.commit.put(key.clone(), self.seal_record(&key, &path)?);
+        Ok(())
+    }
+
+    fn unbind(&self, draft: &mut Draft, project: &ProjectPath) -> Result<(), VaultError> {
+        draft.commit.remove(Key::binding(project, draft.head.uid));
+        let (path, uid) = (draft.head.path.clone(), draft.head.uid);
+        let retired = Retired::Binding { path, uid, project: project.clone() };
+        self.entomb(&mut draft.commit, self.make_uid()?, &retired);
+        Ok(())
+    }
+}
+
+fn is(binding: &Binding, project: &ProjectPath, kind: BindingKind) -> bool {
+    binding.project == *project && binding.kind == kind
+}
+
+/// What is said of a project that does not exist and of one that the actor may not use, alike.
+pub fn unusable() -> Invalid {
+    Invalid::new("project", "must be a project in which you may use secrets")
+}
+
+fn check(wanted: &[(ProjectPath, BindingKind)], home: &SecretPath) -> Result<(), Invalid> {
+    let refuse = |fix: String| Err(Invalid::new("spec.bindings", fix));
+    if wanted.len() > MAX_BINDINGS {
+        return refuse(format!("must be at most {MAX_BINDINGS} bindings"));
+    }
+    if wanted.iter().any(|(project, _)| *project == home.project) {
+        return refuse("must not name the secret's own project, where it is usable anyway".into());
+    }
+    let mut projects: Vec<_> = wanted.iter().map(|(project, _)| project).collect();
+    projects.sort();
+    if projects.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+        return refuse("must name each project once".into());
+    }
+    Ok(())
+}
+
+/// A permit is about what it was decided on, and nothing else.
+fn check_binding(
+    permit: &BindingPermit,
+    secret: &SecretPath,
+    project: &ProjectPath,
+    kind: BindingKind,
+) -> Result<(), VaultError> {
+    let fits = match (permit, kind) {
+        (BindingPermit::Owner(share, to), BindingKind::Owner) => {
+            share.resource() == secret && to.resource() == project
+        }
+        (BindingPermit::Members(share, to), BindingKind::Members) => {
+            share.resource() == secret && to.resource() == project
+        }
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(VaultError::NotFound) }
+}
+
+fn check_unbinding(
+    permit: &UnbindingPermit,
+    secret: &SecretPath,
+    project: &ProjectPath,
+) -> Result<(), VaultError> {
+    let fits = match permit {
+        UnbindingPermit::Secret(share) => share.resource() == secret,
+        UnbindingPermit::Project(administer) => administer.resource() == project,
+    };
+    if fits { Ok(()) } else { Err(VaultError::NotFound) }
+}

@@ -1,0 +1,172 @@
+//! One act on one secret, from its head to its commit.
+
+use authz::Basis;
+use crypto::PayloadContext;
+use domain::{Payload, ResourceVersion, Retired, Revision, SecretPath, Timestamp, Uid};
+use store::{
+    Change, ChangeKind, ChangeView, ChangedObject, Commit, Head, Key, MAX_COMMIT_WRITES,
+    Precondition, VersionInfo, VersionState, encode_tombstone,
+};
+
+use crate::history::Grave;
+use crate::{SecretView, Vault, VaultError};
+
+/// A head that is being changed, with everything that is to be committed beside it.
+pub(crate) struct Draft {
+    pub(crate) head: Head,
+    pub(crate) commit: Commit,
+    /// The last change before this one; zero for a secret that is being made.
+    previous: Revision,
+    /// Whether a version was live before: what has one is projected.
+    was_live: bool,
+}
+
+impl Draft {
+    /// A secret that does not exist yet.
+    pub(crate) fn of_new(head: Head) -> Self {
+        let mut commit = Commit::default();
+        commit.require(Precondition::Absent(Key::head(&head.path)));
+        Self { head, commit, previous: Revision::ZERO, was_live: false }
+    }
+
+    /// A deleted secret that is to live again, under the path that its head has by now.
+    pub(crate) fn of_deleted(grave: Grave) -> Self {
+        let mut draft = Self::of_new(grave.head);
+        draft.previous = grave.changed_at;
+        // A purge is silent, and may have begun.
+        let unwritten = Precondition::WrittenAt(grave.key.clone(), grave.written_at);
+        draft.commit.require(unwritten).remove(grave.key);
+        draft
+    }
+
+    /// Room for more writes, when the head's own is counted.
+    fn room(&self) -> usize {
+        MAX_COMMIT_WRITES.saturating_sub(self.commit.writes.len() + 2)
+    }
+
+    /// Lets the oldest versions go that are more than `keep`. What does not fit into this commit
+    /// is left to the next one.
+    pub(crate) fn prune(&mut self, keep: usize) {
+        let surplus = self.head.versions.len().saturating_sub(keep).min(self.room() / 2);
+        let pruned: Vec<VersionInfo> = self.head.versions.drain(..surplus).collect();
+        for version in pruned {
+            self.remove_records(&version);
+        }
+    }
+
+    /// Removes the wrapped key and the payload of a version.
+    pub(crate) fn remove_records(&mut self, version: &VersionInfo) {
+        if version.state != VersionState::Destroyed {
+            self.commit.remove(Key::wrapped_key(self.head.uid, version.number));
+            self.commit.remove(Key::payload(self.head.uid, version.number));
+        }
+    }
+}
+
+impl Vault {
+    /// Begins a change of the secret of that name.
+    pub(crate) fn draft(
+        &self,
+        path: &SecretPath,
+        expected: Option<ResourceVersion>,
+    ) -> Result<Draft, VaultError> {
+        let (head, previous) = self.head(path)?;
+        let current = self.wire(previous);
+        if expected.is_some_and(|expected| expected != current) {
+            return Err(VaultError::Stale { current });
+        }
+        let mut commit = Commit::default();
+        commit.require(Precondition::ChangedAt(Key::head(path), previous));
+        let was_live = head.current().is_some();
+        Ok(Draft { head, commit, previous, was_live })
+    }
+
+    /// Seals a payload as the next version.
+    pub(crate) fn add_version(
+        &self,
+        draft: &mut Draft,
+        payload: &Payload,
+        created_by: String,
+        created_at: Timestamp,
+    ) -> Result<(), VaultError> {
+        let (uid, number, kind) = (draft.head.uid, draft.head.next_number(), draft.head.kind);
+        let sealed = self.seal_version(&PayloadContext { uid, version: number, kind }, payload)?;
+        draft.commit.put(Key::wrapped_key(uid, number), sealed.wrapped_key.into_bytes());
+        draft.commit.put(Key::payload(uid, number), sealed.payload.into_bytes());
+        let state = VersionState::Live;
+        draft.head.versions.push(VersionInfo { number, state, created_at, created_by });
+        Ok(())
+    }
+
+    /// Commits a draft as the secret's head.
+    pub(crate) fn write(
+        &self,
+        mut draft: Draft,
+        kind: ChangeKind,
+        basis: Option<Basis>,
+    ) -> Result<SecretView, VaultError> {
+        let is_live = draft.head.current().is_some();
+        let key = Key::head(&draft.head.path);
+        draft.commit.put(key.clone(), self.seal_record(&key, &draft.head.encode())?);
+        draft.commit.tell(self.secret_event(kind, &draft.head, draft.previous)?);
+        match (draft.was_live, is_live) {
+            (true, false) => self.entomb_secret(&mut draft.commit, &draft.head),
+            (false, true) => self.exhume_secret(&mut draft.commit, draft.head.uid)?,
+            _ => {}
+        }
+        let revision = self.commit(draft.commit, basis)?;
+        Ok(SecretView { head: draft.head, resource_version: self.wire(revision) })
+    }
+
+    /// Commits a draft as the head of a deleted secret.
+    pub(crate) fn write_deleted(
+        &self,
+        mut draft: Draft,
+        basis: Option<Basis>,
+    ) -> Result<SecretView, VaultError> {
+        let kept = Key::deleted_head(&draft.head.path, draft.head.uid);
+        draft.commit.remove(Key::head(&draft.head.path));
+        draft.commit.put(kept.clone(), self.seal_record(&kept, &draft.head.encode())?);
+        draft.commit.tell(self.secret_event(ChangeKind::Deleted, &draft.head, draft.previous)?);
+        if draft.was_live {
+            self.entomb_secret(&mut draft.commit, &draft.head);
+        }
+        let revision = self.commit(draft.commit, basis)?;
+        Ok(SecretView { head: draft.head, resource_version: self.wire(revision) })
+    }
+
+    /// Leaves a tombstone, and tells the workers about it.
+    pub(crate) fn entomb(&self, commit: &mut Commit, id: Uid, retired: &Retired) {
+        commit.put(Key::tombstone(id), encode_tombstone(retired));
+        let (kind, object) = (ChangeKind::Added, ChangedObject::Tombstone);
+        commit.tell(Change { kind, object, uid: id, view: None }.encode());
+    }
+
+    fn entomb_secret(&self, commit: &mut Commit, head: &Head) {
+        let retired = Retired::Secret { path: head.path.clone(), uid: head.uid };
+        self.entomb(commit, head.uid, &retired);
+    }
+
+    /// Takes back the tombstone of a secret that lives again.
+    fn exhume_secret(&self, commit: &mut Commit, uid: Uid) -> Result<(), VaultError> {
+        let key = Key::tombstone(uid);
+        if self.engine.read(&key)?.is_some() {
+            commit.remove(key);
+        }
+        Ok(())
+    }
+
+    fn secret_event(
+        &self,
+        kind: ChangeKind,
+        head: &Head,
+        previous: Revision,
+    ) -> Result<Vec<u8>, VaultError> {
+        let shown =
+            Head { versions: head.current().cloned().into_iter().collect(), ..head.clone() };
+        let key = Key::event_view(head.uid, previous);
+        let view = ChangeView { previous, sealed: self.seal_record(&key, &shown.encode())? };
+        let object = ChangedObject::Secret(head.path.clone());
+        Ok(Change { kind, object, uid: head.uid, view: Some(view) }.encode())
+    }
+}

@@ -1,0 +1,335 @@
+//! Lists of secrets: filtered, sorted, in pages.
+//!
+//! What a request costs is bounded by what it looks at, not by what it returns: a page may come
+//! early, short or empty, with a `continue` that goes on behind what was looked at.
+
+use authz::{List, Permit};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::{
+    Decoder, Encoder, Incarnation, Invalid, LabelSelector, Malformed, ProjectPath, ResourceVersion,
+    Revision, SecretType,
+};
+use sha2::{Digest, Sha256};
+use store::{Head, Key, KeyRange, Stored};
+
+use crate::{ListPage, SecretView, Vault, VaultError};
+
+/// How many records one request looks at, at most.
+pub const MAX_LOOKED: usize = 5_000;
+/// How many records are sorted by something else than their name, at most.
+pub const MAX_SORTED: usize = 10_000;
+const SCAN: usize = 256;
+const CURSOR_FORMAT: u8 = 1;
+const MAX_CURSOR_CHARS: usize = 8192;
+
+/// What a list is sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// When the secret was made.
+    Created,
+    /// Organization, project and name.
+    #[default]
+    Name,
+    /// The type's name.
+    Type,
+    /// When the secret last changed.
+    Updated,
+}
+
+/// Which secrets are listed, and how.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// Those that are deleted instead of those that live.
+    pub deleted: bool,
+    /// Their labels.
+    pub selector: LabelSelector,
+    /// Their type.
+    pub kind: Option<SecretType>,
+    /// What their names begin with.
+    pub name_prefix: String,
+    /// What their names contain.
+    pub name_contains: String,
+    /// What they are sorted by.
+    pub sort: Sort,
+    /// Whether the largest comes first.
+    pub descending: bool,
+    /// How many there are on a page, from 1 up.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub continue_: Option<String>,
+}
+
+impl ListQuery {
+    /// Whether a secret is one of those.
+    pub fn selects(&self, head: &Head) -> bool {
+        let name = head.path.name.as_str();
+        self.kind.is_none_or(|kind| kind == head.kind)
+            && name.starts_with(&self.name_prefix)
+            && name.contains(&self.name_contains)
+            && self.selector.matches(&head.labels)
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.kind.is_some() || !self.name_contains.is_empty() || !self.selector.is_empty()
+    }
+
+    fn range(&self, project: &ProjectPath) -> KeyRange {
+        match self.deleted {
+            true => KeyRange::deleted_heads(project),
+            false => KeyRange::heads_from(project, &self.name_prefix),
+        }
+    }
+
+    /// Which list this is: a `continue` goes on in its own only.
+    fn fingerprint(&self, ranges: &[KeyRange]) -> [u8; 8] {
+        let mut out = Encoder::default();
+        for range in ranges {
+            out.bytes(range.start.as_bytes());
+        }
+        out.text(&self.selector.to_string()).text(self.kind.map_or("", SecretType::as_str));
+        out.text(&self.name_prefix).text(&self.name_contains);
+        out.u8(self.sort as u8).u8(u8::from(self.descending));
+        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(out.finish()).into();
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+/// Where a page ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cursor {
+    list: [u8; 8],
+    first: ResourceVersion,
+    sort_key: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Cursor {
+    fn write(&self) -> String {
+        let mut out = Encoder::default();
+        out.u8(CURSOR_FORMAT).raw(&self.list).u32(self.first.incarnation().get());
+        out.u64(self.first.revision().get()).bytes(&self.sort_key).bytes(&self.after);
+        URL_SAFE_NO_PAD.encode(out.finish())
+    }
+
+    fn read(text: &str) -> Result<Self, Malformed> {
+        if text.len() > MAX_CURSOR_CHARS {
+            return Err(Malformed);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed)?;
+        let mut input = Decoder::new(&bytes);
+        if input.u8()? != CURSOR_FORMAT {
+            return Err(Malformed);
+        }
+        let list = input.array()?;
+        let incarnation = Incarnation::new(input.u32()?);
+        let revision = Some(input.u64()?).filter(|number| *number <= Revision::MAX.get());
+        let first = ResourceVersion::new(incarnation, Revision::new(revision.ok_or(Malformed)?));
+        let (sort_key, after) = (input.bytes()?.to_vec(), input.bytes()?.to_vec());
+        input.finish()?;
+        Ok(Self { list, first, sort_key, after })
+    }
+}
+
+/// What a page is made from.
+struct Listing<'a> {
+    query: &'a ListQuery,
+    ranges: Vec<KeyRange>,
+    list: [u8; 8],
+    first: ResourceVersion,
+    cursor: Option<Cursor>,
+}
+
+impl Vault {
+    /// A page of the secrets of some projects. Its resource version is that of the list's first
+    /// page: who watches from there misses nothing.
+    ///
+    /// # Errors
+    /// When a project does not exist, `continue` belongs to another list or is too old, or there
+    /// are too many records to sort.
+    pub fn secrets(
+        &self,
+        permits: &[Permit<List, ProjectPath>],
+        query: &ListQuery,
+    ) -> Result<ListPage<SecretView>, VaultError> {
+        for permit in permits {
+            self.project_record(permit.resource())?;
+        }
+        let listing = self.listing(permits, query)?;
+        if query.sort == Sort::Name && !query.descending {
+            self.walk(&listing)
+        } else {
+            self.sorted(&listing)
+        }
+    }
+
+    fn listing<'a>(
+        &self,
+        permits: &[Permit<List, ProjectPath>],
+        query: &'a ListQuery,
+    ) -> Result<Listing<'a>, VaultError> {
+        let mut ranges: Vec<_> = permits.iter().map(|p| query.range(p.resource())).collect();
+        ranges.sort_by(|a, b| a.start.cmp(&b.start));
+        let list = query.fingerprint(&ranges);
+        let cursor = query.continue_.as_deref().map(|text| read_cursor(text, list, &ranges));
+        let cursor = cursor.transpose()?;
+        let first = match &cursor {
+            None => self.resource_version(),
+            Some(cursor) => {
+                self.check_kept(cursor.first)?;
+                cursor.first
+            }
+        };
+        Ok(Listing { query, ranges, list, first, cursor })
+    }
+
+    /// In the order of the keys, looking only at what a page needs.
+    fn walk(&self, listing: &Listing<'_>) -> Result<ListPage<SecretView>, VaultError> {
+        let query = listing.query;
+        let (mut items, mut looked) = (Vec::new(), 0);
+        let mut ranges = listing.rest().into_iter();
+        while let Some(mut range) = ranges.next() {
+            let mut more = true;
+            while more {
+                let wanted = query.limit - items.len();
+                let scan = if query.is_filtered() { SCAN } else { wanted.min(MAX_LOOKED) };
+                let page = self.engine.scan(&range, scan)?;
+                more = page.more;
+                for (key, stored) in page.records {
+                    looked += 1;
+                    let view = self.list_view(&key, &stored)?;
+                    if query.selects(&view.head) {
+                        items.push(view);
+                    }
+                    range = range.after(&key);
+                    if items.len() == query.limit || looked == MAX_LOOKED {
+                        let goes_on = self.holds_any(std::iter::once(range).chain(ranges))?;
+                        let next = goes_on.then(|| listing.cursor_after(&key, &[]));
+                        return Ok(listing.page(items, next));
+                    }
+                }
+            }
+        }
+        Ok(listing.page(items, None))
+    }
+
+    fn holds_any(&self, mut ranges: impl Iterator<Item = KeyRange>) -> Result<bool, VaultError> {
+        ranges.try_fold(false, |found, range| {
+            Ok(found || !self.engine.scan(&range, 1)?.records.is_empty())
+        })
+    }
+
+    /// In another order: all of it is looked at, so all of it has to be little enough.
+    fn sorted(&self, listing: &Listing<'_>) -> Result<ListPage<SecretView>, VaultError> {
+        let query = listing.query;
+        let mut found = Vec::new();
+        let mut looked = 0;
+        for range in &listing.ranges {
+            self.each(range, |key, stored| {
+                looked += 1;
+                if looked > MAX_SORTED {
+                    return Err(too_many_to_sort().into());
+                }
+                let view = self.list_view(key, stored)?;
+                if query.selects(&view.head) {
+                    found.push((sort_key(query.sort, &view.head), key.clone(), view));
+                }
+                Ok(())
+            })?;
+        }
+        found.sort_by(|(a, ak, _), (b, bk, _)| (a, ak).cmp(&(b, bk)));
+        if query.descending {
+            found.reverse();
+        }
+        if let Some(cursor) = &listing.cursor {
+            let at = (cursor.sort_key.as_slice(), cursor.after.as_slice());
+            found.retain(|(sort, key, _)| {
+                let here = (sort.as_slice(), key.as_bytes());
+                if query.descending { here < at } else { here > at }
+            });
+        }
+        let more = found.len() > query.limit;
+        found.truncate(query.limit);
+        let next = found.last().filter(|_| more);
+        let next = next.map(|(sort, key, _)| listing.cursor_after(key, sort));
+        Ok(listing.page(found.into_iter().map(|(_, _, view)| view).collect(), next))
+    }
+
+    fn list_view(&self, key: &Key, stored: &Stored) -> Result<SecretView, VaultError> {
+        let head = self.open_record(key, &stored.value, Head::decode)?;
+        Ok(SecretView { head, resource_version: self.wire(stored.changed_at) })
+    }
+}
+
+impl Listing<'_> {
+    /// The ranges that are not behind the cursor.
+    fn rest(&self) -> Vec<KeyRange> {
+        let Some(cursor) = &self.cursor else { return self.ranges.clone() };
+        let after = Key::from_bytes(cursor.after.clone());
+        let ahead = self.ranges.iter().filter(|range| range.end > after);
+        ahead
+            .map(|range| if range.start > after { range.clone() } else { range.after(&after) })
+            .collect()
+    }
+
+    fn cursor_after(&self, key: &Key, sort_key: &[u8]) -> String {
+        let (list, first) = (self.list, self.first);
+        Cursor { list, first, sort_key: sort_key.to_vec(), after: key.as_bytes().to_vec() }.write()
+    }
+
+    fn page(&self, items: Vec<SecretView>, next: Option<String>) -> ListPage<SecretView> {
+        ListPage { items, resource_version: self.first, next }
+    }
+}
+
+fn read_cursor(text: &str, list: [u8; 8], ranges: &[KeyRange]) -> Result<Cursor, Invalid> {
+    let wrong = |fix| Invalid::new("continue", fix);
+    let cursor = Cursor::read(text)
+        .map_err(|Malformed| wrong("must be a value that a list returned, unchanged"))?;
+    let after = Key::from_bytes(cursor.after.clone());
+    let inside = ranges.iter().any(|range| range.start <= after && after < range.end);
+    if cursor.list != list || !inside {
+        return Err(wrong(
+            "must come from a list of the same projects with the same filters and sort",
+        ));
+    }
+    Ok(cursor)
+}
+
+fn sort_key(sort: Sort, head: &Head) -> Vec<u8> {
+    match sort {
+        Sort::Created => head.created_at.unix_millis().to_be_bytes().to_vec(),
+        Sort::Name => Vec::new(),
+        Sort::Type => head.kind.as_str().as_bytes().to_vec(),
+        Sort::Updated => head.updated_at.unix_millis().to_be_bytes().to_vec(),
+    }
+}
+
+fn too_many_to_sort() -> Invalid {
+    let fix = format!(
+        "must be left out for more than {MAX_SORTED} secrets; narrow the list with namePrefix or projects, or sort by name"
+    );
+    Invalid::new("sort", fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_survives_and_every_other_text_is_refused_or_canonical(
+            list in any::<[u8; 8]>(), revision in 0..Revision::MAX.get(), sort_key in proptest::collection::vec(any::<u8>(), 0..9),
+            after in proptest::collection::vec(any::<u8>(), 0..40), noise in "[A-Za-z0-9_-]{0,60}",
+        ) {
+            let first = ResourceVersion::new(Incarnation::new(2), Revision::new(revision));
+            let cursor = Cursor { list, first, sort_key, after };
+            prop_assert_eq!(Cursor::read(&cursor.write()), Ok(cursor));
+            if let Ok(read) = Cursor::read(&noise) {
+                prop_assert_eq!(read.write(), noise);
+            }
+        }
+    }
+}
