@@ -3,19 +3,26 @@
 //! Server and client both speak in these types. Values of secrets travel in [`WireText`], which
 //! wipes itself and cannot be printed.
 
+mod binding;
+mod history;
 mod object;
 mod parse;
 mod problem;
 mod project;
 mod secret;
 mod token;
+mod watch;
 mod wire_text;
 
+pub use binding::{
+    BindingBody, BindingList, BindingWrite, BoundSecretBody, BoundSecretList, project_path,
+};
+pub use history::{PurgeAction, RollbackAction, UndeleteAction, VersionsAction};
 pub use parse::parse;
 pub use problem::{Problem, ProblemKind};
 pub use project::{
-    ProjectBody, ProjectList, ProjectMetadata, ProjectSpec, ProjectWrite, ProjectWriteMetadata,
-    ProjectionBody, ProjectionList, RuleBody,
+    ProjectBody, ProjectList, ProjectMetadata, ProjectPatch, ProjectPatchSpec, ProjectSpec,
+    ProjectWrite, ProjectWriteMetadata, ProjectionBody, ProjectionList, RuleBody,
 };
 pub use secret::{
     Labelled, ListMetadata, RegistryBody, SecretBody, SecretData, SecretList, SecretMetadata,
@@ -23,4 +30,5 @@ pub use secret::{
     VersionList,
 };
 pub use token::{RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
+pub use watch::{Bookmark, BookmarkMetadata, WatchLine};
 pub use wire_text::{UniqueMap, WireText};

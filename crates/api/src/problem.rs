@@ -14,6 +14,8 @@ pub enum ProblemKind {
     Conflict,
     /// The role does not allow it.
     Forbidden,
+    /// What was known then is known no more.
+    Gone,
     /// Something that must not happen did.
     Internal,
     /// A field breaks a rule.
@@ -45,6 +47,7 @@ impl ProblemKind {
             Self::Busy => (503, "busy", "Try again soon"),
             Self::Conflict => (409, "conflict", "It has changed"),
             Self::Forbidden => (403, "forbidden", "Not allowed"),
+            Self::Gone => (410, "gone", "No longer known"),
             Self::Internal => (500, "internal", "Internal error"),
             Self::InvalidField => (422, "invalid-field", "A field is not valid"),
             Self::MalformedBody => (400, "malformed-body", "The body cannot be read"),
@@ -62,19 +65,26 @@ impl ProblemKind {
 
 /// A problem document, `application/problem+json`. It never repeats a value that was sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// What kind of problem, as a URI.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// The kind in words.
-    pub title: String,
+    pub title: Box<str>,
     /// The HTTP status.
     pub status: u16,
     /// What is wrong and what to do.
     pub detail: String,
     /// The field at fault: a JSON path, a parameter or a header.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
+    pub field: Option<Box<str>>,
+    /// The last resource version up to which everything was sent, when a watch ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<Box<str>>,
+    /// The oldest resource version that is good, when an older one was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_resource_version: Option<Box<str>>,
 }
 
 impl Problem {
@@ -82,11 +92,13 @@ impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let (status, name, title) = kind.parts();
         Self {
-            kind: format!("urn:tresor:problem:{name}"),
-            title: title.to_owned(),
+            kind: format!("urn:tresor:problem:{name}").into(),
+            title: title.into(),
             status,
             detail: detail.into(),
             field: None,
+            resource_version: None,
+            oldest_resource_version: None,
         }
     }
 
@@ -98,7 +110,7 @@ impl Problem {
     /// The same problem, at a field.
     #[must_use]
     pub fn at(mut self, field: &str) -> Self {
-        self.field = Some(field.to_owned());
+        self.field = Some(field.into());
         self
     }
 }

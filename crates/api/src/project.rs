@@ -6,7 +6,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use crate::ListMetadata;
-use crate::object::{object, objects};
+use crate::object::{object, objects, present, present_objects};
 
 /// A projection rule.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct ProjectSpec {
     /// Where its secrets appear in Kubernetes.
     #[serde(default, deserialize_with = "objects")]
     pub projection_rules: Vec<RuleBody>,
+    /// How many versions of a secret are kept, 1 to 100; as the daemon says when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_versions: Option<u32>,
 }
 
 impl ProjectSpec {
@@ -58,10 +61,7 @@ impl ProjectSpec {
     /// # Errors
     /// Names the rule and field at fault.
     pub fn rules(&self) -> Result<Vec<ProjectionRule>, Invalid> {
-        let check = |(index, rule): (usize, &RuleBody)| {
-            rule.check().map_err(|wrong| wrong.within(&format!("spec.projectionRules[{index}]")))
-        };
-        self.projection_rules.iter().enumerate().map(check).collect()
+        check_rules(&self.projection_rules)
     }
 }
 
@@ -106,6 +106,60 @@ impl ProjectWrite {
     pub fn expected(&self) -> Result<Option<ResourceVersion>, Invalid> {
         self.metadata.resource_version.as_deref().map(ResourceVersion::parse).transpose()
     }
+}
+
+/// A change of a project, RFC 7396: what is left out stays, `null` takes a setting back.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectPatch {
+    /// Its name and version.
+    #[serde(default, deserialize_with = "object")]
+    pub metadata: ProjectWriteMetadata,
+    /// What changes.
+    #[serde(default, deserialize_with = "object")]
+    pub spec: ProjectPatchSpec,
+}
+
+/// What changes in a project.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProjectPatchSpec {
+    /// All its rules, in place of those that there are; `null` for none.
+    #[serde(
+        default,
+        deserialize_with = "present_objects",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub projection_rules: Option<Option<Vec<RuleBody>>>,
+    /// How many versions of a secret are kept, 1 to 100; `null` as the daemon says.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub keep_versions: Option<Option<u32>>,
+}
+
+impl ProjectPatch {
+    /// The rules, if they change.
+    ///
+    /// # Errors
+    /// Names the rule and field at fault.
+    pub fn rules(&self) -> Result<Option<Vec<ProjectionRule>>, Invalid> {
+        let Some(rules) = &self.spec.projection_rules else { return Ok(None) };
+        check_rules(rules.as_deref().unwrap_or_default()).map(Some)
+    }
+
+    /// The resource version that the writer insists on.
+    ///
+    /// # Errors
+    /// When it is none of ours.
+    pub fn expected(&self) -> Result<Option<ResourceVersion>, Invalid> {
+        self.metadata.resource_version.as_deref().map(ResourceVersion::parse).transpose()
+    }
+}
+
+fn check_rules(rules: &[RuleBody]) -> Result<Vec<ProjectionRule>, Invalid> {
+    let check = |(index, rule): (usize, &RuleBody)| {
+        rule.check().map_err(|wrong| wrong.within(&format!("spec.projectionRules[{index}]")))
+    };
+    rules.iter().enumerate().map(check).collect()
 }
 
 /// A project's metadata.

@@ -11,7 +11,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use crate::object::{object, some_objects};
-use crate::{UniqueMap, WireText};
+use crate::{BindingBody, UniqueMap, WireText};
 
 /// One login to a registry.
 #[derive(Serialize, Deserialize)]
@@ -241,14 +241,26 @@ pub struct SecretMetadata {
     pub update_timestamp: String,
     /// Who made it.
     pub owner: String,
+    /// When it was deleted, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<String>,
+    /// When it will be purged if it is not undeleted, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge_timestamp: Option<String>,
 }
 
 /// What a secret is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SecretSpec {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The further projects that it is bound to.
+    pub bindings: Vec<BindingBody>,
+    /// How many versions are kept, where it says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_versions: Option<u32>,
 }
 
 /// How a secret stands.
@@ -275,7 +287,8 @@ pub struct SecretBody {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListMetadata {
-    /// The store's resource version when this page was read.
+    /// The store's resource version when the list's first page was read: a watch from there misses
+    /// nothing.
     pub resource_version: String,
     /// What to send as `continue` for the next page; left out on the last one.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]

@@ -99,6 +99,35 @@ fn vault_problem(error: VaultError) -> Problem {
             );
             new(ProblemKind::Conflict, &detail).at("metadata.resourceVersion")
         }
+        VaultError::Gone { oldest, ahead: false } => {
+            let detail = format!(
+                "Changes are kept from resourceVersion {oldest} on. List again, and watch from the list's resourceVersion."
+            );
+            gone(detail, oldest)
+        }
+        VaultError::Gone { oldest, ahead: true } => {
+            let detail = "This resourceVersion has never been in this store: it was put back to an earlier state, or it is another store. List again.";
+            gone(detail.to_owned(), oldest)
+        }
+        VaultError::NotPermitted(denied) => problem(Refused::Denied(denied)),
+        VaultError::SeveralDeleted => new(
+            ProblemKind::NotNow,
+            "Several deleted secrets had this name. Name one by its uid; the project's deleted-secrets lists them.",
+        )
+        .at("uid"),
+        VaultError::StillLives => new(
+            ProblemKind::NotNow,
+            "A secret of this name lives. Delete it first, or name a deleted one by its uid.",
+        )
+        .at("uid"),
+        VaultError::ProjectHasBindings => new(
+            ProblemKind::NotNow,
+            "Secrets of other projects are bound to the project. End those bindings first.",
+        ),
+        VaultError::ProjectHasDeletedSecrets => new(
+            ProblemKind::NotNow,
+            "The project still keeps deleted secrets. Purge them first.",
+        ),
         VaultError::LastAdministrator => new(
             ProblemKind::NotNow,
             "This is the last administrator's token. Make another one first.",
@@ -136,6 +165,12 @@ fn vault_problem(error: VaultError) -> Problem {
             new(ProblemKind::Internal, "A stored record is damaged; the daemon's log says more.")
         }
     }
+}
+
+fn gone(detail: String, oldest: domain::ResourceVersion) -> Problem {
+    let mut problem = Problem::new(ProblemKind::Gone, detail).at("resourceVersion");
+    problem.oldest_resource_version = Some(oldest.to_string().into());
+    problem
 }
 
 pub(crate) fn not_found() -> Problem {

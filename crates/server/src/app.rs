@@ -1,6 +1,7 @@
 //! What every handler shares, and how it gets to the vault.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{Problem, ProblemKind};
 use authz::Actor;
@@ -8,21 +9,60 @@ use vault::{Vault, VaultError};
 
 use crate::answer::problem;
 use crate::extract::Caller;
+use crate::hub::Hub;
 
 /// The service behind the routes. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     vault: Arc<Vault>,
+    hub: Arc<Hub>,
+    limits: Limits,
+}
+
+/// How much the daemon takes at once, and how long a watch lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that are served at once; more wait to be accepted.
+    pub connections: usize,
+    /// Requests that are served at once, over all connections. Watches do not count.
+    pub requests: usize,
+    /// The longest that a watch lasts; its client goes on with another.
+    pub watch: Duration,
+    /// How often a watch is told how far it has come.
+    pub bookmark: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 2048,
+            requests: 256,
+            watch: Duration::from_secs(3600),
+            bookmark: Duration::from_secs(30),
+        }
+    }
 }
 
 impl App {
     /// A service over a vault.
-    pub const fn new(vault: Arc<Vault>) -> Self {
-        Self { vault }
+    pub fn new(vault: Arc<Vault>, limits: Limits) -> Self {
+        Self { vault, hub: Hub::new(), limits }
     }
 
     pub(crate) fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    pub(crate) fn shared_vault(&self) -> Arc<Vault> {
+        self.vault.clone()
+    }
+
+    pub(crate) const fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Runs an act on a thread that may block. When the caller's rights changed between decision

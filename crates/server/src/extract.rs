@@ -84,6 +84,34 @@ impl FromRequestParts<App> for OfSecret {
     }
 }
 
+/// A secret in the path, by a project and its identity.
+pub(crate) struct ProjectAndUid(pub(crate) ProjectPath, pub(crate) domain::Uid);
+
+impl FromRequestParts<App> for ProjectAndUid {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let names = PathNames::take(parts, app).await?;
+        Ok(Self(names.project()?, domain::Uid::parse(names.one("uid")?)?))
+    }
+}
+
+/// A secret in the path, and the project that it is bound to.
+pub(crate) struct BoundTo(pub(crate) SecretPath, pub(crate) ProjectPath);
+
+impl FromRequestParts<App> for BoundTo {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let names = PathNames::take(parts, app).await?;
+        let name = SecretName::parse(names.one("name")?)?;
+        let org = OrgName::parse(names.one("bound_org")?)?;
+        let project = ProjectName::parse(names.one("bound_project")?)?;
+        let secret = SecretPath { project: names.project()?, name };
+        Ok(Self(secret, ProjectPath { org, project }))
+    }
+}
+
 /// The names in the path, percent-decoded once.
 struct PathNames(RawPathParams);
 
@@ -174,7 +202,15 @@ pub(crate) struct Query(Vec<(String, String)>);
 impl Query {
     /// Refuses parameters that the route does not have.
     pub(crate) fn only(self, known: &[&str]) -> Result<Self, Invalid> {
+        self.only_repeating(known, "")
+    }
+
+    /// As [`Query::only`], and one more parameter that may appear more than once.
+    pub(crate) fn only_repeating(self, known: &[&str], repeatable: &str) -> Result<Self, Invalid> {
         for (index, (name, _)) in self.0.iter().enumerate() {
+            if name == repeatable {
+                continue;
+            }
             let repeated = self.0.iter().skip(index + 1).any(|(other, _)| other == name);
             if !known.contains(&name.as_str()) || repeated {
                 let fix = format!("may hold each of {} once, and nothing else", known.join(", "));
@@ -187,6 +223,11 @@ impl Query {
     /// A parameter's text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find_map(|(key, value)| (key == name).then_some(value.as_str()))
+    }
+
+    /// The texts of a parameter that may appear more than once.
+    pub(crate) fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A parameter's number, from 1 up.
@@ -216,28 +257,44 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Failure> {
-        let media_type = request.headers().get(header::CONTENT_TYPE);
-        if !media_type.is_some_and(|value| is_json(value.to_str().unwrap_or_default())) {
-            let detail = "Send the body as JSON, with the header `Content-Type: application/json`.";
-            let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
-            return Err(problem.at("Content-Type").into());
-        }
-        let collected = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
-        let body = match tokio::time::timeout(BODY_TIMEOUT, collected).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) => return Err(unreadable(error.as_ref()).into()),
-            Err(_) => {
-                let detail = "The body did not arrive in time. Send it at once.";
-                return Err(Problem::new(ProblemKind::RequestTimeout, detail).into());
-            }
-        };
-        api::parse(&body).map(Self).map_err(Failure)
+        read(request, "application/json").await.map(Self)
     }
 }
 
-fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+/// A body that changes what it names and keeps the rest, RFC 7396.
+pub(crate) struct MergePatch<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for MergePatch<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Failure> {
+        read(request, "application/merge-patch+json").await.map(Self)
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: Request, media_type: &str) -> Result<T, Failure> {
+    let sent = request.headers().get(header::CONTENT_TYPE);
+    if !sent.is_some_and(|value| is(media_type, value.to_str().unwrap_or_default())) {
+        let detail =
+            format!("Send the body as JSON, with the header `Content-Type: {media_type}`.");
+        let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
+        return Err(problem.at("Content-Type").into());
+    }
+    let collected = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    let body = match tokio::time::timeout(BODY_TIMEOUT, collected).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) => return Err(unreadable(error.as_ref()).into()),
+        Err(_) => {
+            let detail = "The body did not arrive in time. Send it at once.";
+            return Err(Problem::new(ProblemKind::RequestTimeout, detail).into());
+        }
+    };
+    api::parse(&body).map_err(Failure)
+}
+
+fn is(media_type: &str, sent: &str) -> bool {
+    let essence = sent.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case(media_type)
 }
 
 fn unreadable(error: &(dyn std::error::Error + 'static)) -> Problem {

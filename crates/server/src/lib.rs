@@ -7,8 +7,10 @@
 mod answer;
 mod app;
 mod extract;
+mod hub;
 mod listen;
 mod native;
+mod watching;
 
-pub use app::App;
+pub use app::{App, Limits};
 pub use listen::{ListenError, Listener};

@@ -15,20 +15,19 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::App;
 use crate::answer::Failure;
 use crate::native::routes;
 
-/// How many connections are served at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 1024;
 /// How long a request's header may take to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 32 << 10;
-/// How many requests are served at once, over all connections.
-const MAX_REQUESTS: usize = 256;
 /// How long a request waits for its turn.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take no bytes of an answer before its connection is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests in flight may take to finish once the daemon stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -81,9 +80,11 @@ impl Listener {
 
     /// Serves until `stop` completes; then accepts nothing more and lets requests in flight finish.
     pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
-        let slots = Arc::new(Semaphore::new(MAX_REQUESTS));
+        let slots = Arc::new(Semaphore::new(app.limits().requests));
+        let connections = Arc::new(Semaphore::new(app.limits().connections));
+        let hub = app.hub().clone();
+        tokio::spawn(hub.clone().keep_up(app.shared_vault()));
         let router = routes(app).layer(from_fn_with_state(slots, limit)).layer(from_fn(log));
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -101,13 +102,17 @@ impl Listener {
                     Ok(Ok(Protocol::Http2)) => builder().http2_only(),
                     Ok(Err(_)) | Err(_) => return,
                 };
-                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(WRITE_TIMEOUT));
+                let stream = TokioIo::new(Box::pin(stream));
+                let connection = builder.serve_connection(stream, service);
                 // A connection that breaks is the client's affair; its requests are logged.
                 let _ = watcher.watch(connection.into_owned()).await;
                 drop(slot);
             });
         }
         drop(self.0);
+        hub.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests were still in flight when the time to drain ended");
         }

@@ -64,7 +64,9 @@ impl Daemon {
             Arc::new(SystemClock),
         );
         let mut tasks = JoinSet::new();
-        tasks.spawn(listener.serve(App::new(vault.clone()), stopped(&stop)));
+        tasks.spawn(
+            listener.serve(App::new(vault.clone(), server::Limits::default()), stopped(&stop)),
+        );
         tasks.spawn(worker.run(stopped(&stop)));
         Ok(Self { address, engine, stop, tasks })
     }

@@ -87,7 +87,7 @@ impl Demo<'_> {
                 name: Some(PROJECT.to_owned()),
                 resource_version: None,
             },
-            spec: ProjectSpec { projection_rules: vec![rule] },
+            spec: ProjectSpec { projection_rules: vec![rule], keep_versions: None },
         };
         self.client.create_project(&project).await.map_err(failed)?;
         let started = Instant::now();

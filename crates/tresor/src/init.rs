@@ -94,7 +94,13 @@ pub(crate) fn open(dir: DataDir, root: &RootKey) -> Result<Opened, Failure> {
     let store = *keyring.store_id().as_bytes();
     let engine = Arc::new(SledEngine::open(dir, store, SledOptions::default())?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let vault = Vault::open(engine.clone(), engine.incarnation(), keyring, clock)?;
+    let vault = Vault::open(
+        engine.clone(),
+        engine.incarnation(),
+        keyring,
+        clock,
+        vault::Settings::default(),
+    )?;
     Ok(Opened { engine, vault: Arc::new(vault) })
 }
 

@@ -1,7 +1,7 @@
 //! Bindings: further projects in which a secret may be used and is projected.
 
 use authz::{Administer, List, Permit, Share, Use};
-use domain::{Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp};
+use domain::{Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid};
 use store::{Binding, BindingKind, ChangeKind, Key, KeyRange, Precondition};
 
 use crate::draft::Draft;
@@ -86,6 +86,31 @@ impl Vault {
         }
         bound.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(bound)
+    }
+
+    /// Ends the binding of a secret to a project, by who administers that: the secret may be none
+    /// that they can see at its home.
+    ///
+    /// # Errors
+    /// When no secret of that identity is bound to the project.
+    pub fn unbind_from_project(
+        &self,
+        permit: &Permit<Administer, ProjectPath>,
+        uid: Uid,
+    ) -> Result<(), VaultError> {
+        let project = permit.resource();
+        persist(|| {
+            let found = self.read_record(&Key::binding(project, uid), store::decode_bound_path)?;
+            let (path, _) = found.ok_or(VaultError::NotFound)?;
+            let mut draft = self.draft(&path, None)?;
+            if draft.head.uid != uid {
+                return Err(VaultError::Busy);
+            }
+            draft.head.bindings.retain(|binding| binding.project != *project);
+            self.unbind(&mut draft, project)?;
+            draft.head.updated_at = self.clock.now();
+            self.write(draft, ChangeKind::Modified, permit.basis()).map(|_| ())
+        })
     }
 
     pub(crate) fn bound_paths(&self, to: &ProjectPath) -> Result<Vec<SecretPath>, VaultError> {

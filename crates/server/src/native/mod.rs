@@ -1,15 +1,18 @@
 //! The native API, `/tresor/v1`, and the probes.
 
+mod binding;
+mod history;
+mod list;
 mod project;
 mod secret;
-mod show;
+pub(crate) mod show;
 mod token;
 
 use api::{Problem, ProblemKind};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use http::StatusCode;
 
 use crate::answer::{Failure, json, not_found};
@@ -26,12 +29,33 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/tresor/v1/tokens", get(token::list).post(token::create))
         .route("/tresor/v1/tokens/{id}", delete(token::revoke))
         .route("/tresor/v1/orgs/{org}/projects", get(project::list).post(project::create))
-        .route(project, get(project::show).put(project::replace).delete(project::delete))
+        .route(
+            project,
+            get(project::show).put(project::replace).patch(project::patch).delete(project::delete),
+        )
         .route(&format!("{project}/projections"), get(project::projections))
-        .route(&format!("{project}/secrets"), get(secret::list).post(secret::create))
-        .route(secret, get(secret::show).put(secret::put).delete(secret::delete))
+        .route(&format!("{project}/bindings"), get(binding::of_project))
+        .route(&format!("{project}/bindings/{{uid}}"), delete(binding::unbind_from_project))
+        .route(&format!("{project}/deleted-secrets"), get(list::deleted))
+        .route(&format!("{project}/deleted-secrets/{{uid}}"), get(history::show_deleted))
+        .route("/tresor/v1/secrets", get(list::everywhere))
+        .route(&format!("{project}/secrets"), get(list::in_project).post(secret::create))
+        .route(
+            secret,
+            get(secret::show).put(secret::put).patch(secret::patch).delete(secret::delete),
+        )
         .route(&format!("{secret}/data"), get(secret::data))
         .route(&format!("{secret}/versions"), get(secret::versions))
+        .route(&format!("{secret}/bindings"), get(binding::of_secret).post(binding::bind))
+        .route(
+            &format!("{secret}/bindings/{{bound_org}}/{{bound_project}}"),
+            delete(binding::unbind),
+        )
+        .route(&format!("{secret}/actions/rollback"), post(history::roll_back))
+        .route(&format!("{secret}/actions/delete"), post(history::delete))
+        .route(&format!("{secret}/actions/undelete"), post(history::undelete))
+        .route(&format!("{secret}/actions/destroy"), post(history::destroy))
+        .route(&format!("{secret}/actions/purge"), post(history::purge))
         .fallback(async || Failure(not_found()))
         .method_not_allowed_fallback(async || {
             let detail = "This path exists, and not for this method. See the Allow header.";

@@ -1,17 +1,17 @@
 //! `/tresor/v1/orgs/{org}/projects`
 
-use api::{ProjectBody, ProjectList, ProjectWrite, ProjectionList};
+use api::{ProjectBody, ProjectList, ProjectPatch, ProjectSpec, ProjectWrite, ProjectionList};
 use authz::{Administer, List, WholeStore, decide};
 use axum::extract::State;
 use axum::response::Response;
 use domain::{Invalid, OrgName, ProjectPath};
 use http::StatusCode;
-use vault::ProjectChange;
+use vault::{NewProject, ProjectChange};
 
 use super::show;
 use crate::answer::{Failure, json, json_at, no_content, not_found};
 use crate::app::App;
-use crate::extract::{Caller, IfMatch, InOrg, InProject, Json, NoQuery};
+use crate::extract::{Caller, IfMatch, InOrg, InProject, Json, MergePatch, NoQuery};
 
 /// The projects that the caller may list.
 pub(super) async fn list(
@@ -47,7 +47,7 @@ pub(super) async fn create(
                 return Err(Invalid::new("metadata.resourceVersion", fix).into());
             }
             let path = ProjectPath { org: org.clone(), project: body.name()? };
-            Ok(vault.create_project(&permit, &path, body.spec.rules()?)?)
+            Ok(vault.create_project(&permit, &path, wanted(&body.spec)?)?)
         })
         .await?;
     Ok(answer(StatusCode::CREATED, &show::project(&body)))
@@ -84,12 +84,40 @@ pub(super) async fn replace(
             // Who may not see the project is not told that there is one.
             decide::<Administer, _>(actor, path.clone(), now)?;
             let permit = decide::<Administer, _>(actor, WholeStore, now)?;
-            if body.metadata.name.as_deref().is_some_and(|name| name != path.project.as_str()) {
-                let fix = "must be the project's name in the path, or be left out";
-                return Err(Invalid::new("metadata.name", fix).into());
-            }
+            check_name(body.metadata.name.as_deref(), &path)?;
             let expected = if_match.and(body.expected()?)?;
-            let change = ProjectChange { rules: body.spec.rules()?, expected };
+            let new = wanted(&body.spec)?;
+            let change = ProjectChange { change: &|_| Ok(new.clone()), expected };
+            Ok(vault.change_project(&permit, &path, &change)?)
+        })
+        .await?;
+    Ok(answer(StatusCode::OK, &show::project(&view)))
+}
+
+/// Changes what is sent and keeps the rest (RFC 7396); an administrator's act.
+pub(super) async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    _: NoQuery,
+    InProject(path): InProject,
+    if_match: IfMatch,
+    MergePatch(body): MergePatch<ProjectPatch>,
+) -> Result<Response, Failure> {
+    let view = app
+        .act(caller, move |vault, actor| {
+            let now = vault.clock().now();
+            decide::<Administer, _>(actor, path.clone(), now)?;
+            let permit = decide::<Administer, _>(actor, WholeStore, now)?;
+            check_name(body.metadata.name.as_deref(), &path)?;
+            let rules = body.rules()?;
+            let change = |old: &NewProject| {
+                Ok(NewProject {
+                    rules: rules.clone().unwrap_or_else(|| old.rules.clone()),
+                    keep_versions: body.spec.keep_versions.unwrap_or(old.keep_versions),
+                })
+            };
+            let change =
+                ProjectChange { change: &change, expected: if_match.and(body.expected()?)? };
             Ok(vault.change_project(&permit, &path, &change)?)
         })
         .await?;
@@ -122,12 +150,23 @@ pub(super) async fn projections(
     let statuses = app
         .act(caller, move |vault, actor| {
             let permit = decide::<List, _>(actor, path.clone(), vault.clock().now())?;
-            vault.project(&permit)?;
-            Ok(vault.projections(&permit))
+            Ok(vault.projections(&permit)?)
         })
         .await?;
     let items = statuses.iter().map(show::projection).collect();
     Ok(json(StatusCode::OK, &ProjectionList { items }))
+}
+
+fn check_name(name: Option<&str>, path: &ProjectPath) -> Result<(), Invalid> {
+    if name.is_some_and(|name| name != path.project.as_str()) {
+        let fix = "must be the project's name in the path, or be left out";
+        return Err(Invalid::new("metadata.name", fix));
+    }
+    Ok(())
+}
+
+fn wanted(spec: &ProjectSpec) -> Result<NewProject, Invalid> {
+    Ok(NewProject { rules: spec.rules()?, keep_versions: spec.keep_versions })
 }
 
 fn answer(status: StatusCode, body: &ProjectBody) -> Response {

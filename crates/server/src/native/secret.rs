@@ -1,42 +1,21 @@
-//! `/tresor/v1/orgs/{org}/projects/{project}/secrets`
+//! `/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}`
 
-use api::{SecretBody, SecretData, SecretList, SecretWrite, VersionList};
+use api::{SecretData, SecretPatch, SecretWrite, VersionList};
 use authz::{Actor, Create, Delete, Denied, List, Read, Update, decide};
 use axum::extract::State;
 use axum::response::Response;
-use domain::{Invalid, SecretPath};
+use domain::{Invalid, SecretPath, Timestamp};
 use http::StatusCode;
-use vault::{NewSecret, SecretChange, SecretView, Vault, VaultError};
+use vault::{
+    Binding, NewSecret, PayloadChange, Rebinding, SecretChange, SecretView, Targets, Vault,
+    VaultError,
+};
 
+use super::binding::Rights;
 use super::show;
 use crate::answer::{Failure, json, json_at, no_content};
 use crate::app::{App, Refused};
-use crate::extract::{Caller, IfMatch, InProject, Json, NoQuery, OfSecret, Query};
-
-const DEFAULT_PAGE: u64 = 100;
-const LARGEST_PAGE: u64 = 1000;
-
-/// A page of the project's secrets, without values.
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    InProject(path): InProject,
-    query: Query,
-) -> Result<Response, Failure> {
-    let query = query.only(&["limit", "continue"])?;
-    let limit = query.number("limit")?.unwrap_or(DEFAULT_PAGE).min(LARGEST_PAGE);
-    let after = query.text("continue").map(str::to_owned);
-    let page = app
-        .act(caller, move |vault, actor| {
-            let permit = decide::<List, _>(actor, path.clone(), vault.clock().now())?;
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            Ok(vault.secrets(&permit, after.as_deref(), limit)?)
-        })
-        .await?;
-    let metadata = show::list_metadata(&page);
-    let items = page.items.iter().map(show::secret).collect();
-    Ok(json(StatusCode::OK, &SecretList { metadata, items }))
-}
+use crate::extract::{Caller, IfMatch, InProject, Json, MergePatch, NoQuery, OfSecret, Query};
 
 /// Makes a secret.
 pub(super) async fn create(
@@ -46,24 +25,22 @@ pub(super) async fn create(
     InProject(project): InProject,
     Json(body): Json<SecretWrite>,
 ) -> Result<Response, Failure> {
-    let view = app
-        .act(caller, move |vault, actor| {
-            // The right to create is one of the project's; a name that is none must not hide it.
-            let name = body.name();
-            let nameless = decide::<Create, _>(actor, project.clone(), vault.clock().now());
-            nameless.map_err(Refused::from)?;
-            if body.metadata.resource_version.is_some() {
-                let fix = "must be left out: the secret does not exist yet";
-                return Err(Invalid::new("metadata.resourceVersion", fix).into());
-            }
-            let path = SecretPath { project: project.clone(), name: name? };
-            make(vault, actor, path, &body)
-        })
-        .await?;
-    Ok(answer(StatusCode::CREATED, &show::secret(&view)))
+    let answered = app.act(caller, move |vault, actor| {
+        // The right to create is one of the project's; a name that is none must not hide it.
+        let name = body.name();
+        let nameless = decide::<Create, _>(actor, project.clone(), vault.clock().now());
+        nameless.map_err(Refused::from)?;
+        if body.metadata.resource_version.is_some() {
+            let fix = "must be left out: the secret does not exist yet";
+            return Err(Invalid::new("metadata.resourceVersion", fix).into());
+        }
+        let path = SecretPath { project: project.clone(), name: name? };
+        Ok(answer(StatusCode::CREATED, vault, &make(vault, actor, path, &body)?))
+    });
+    Ok(answered.await?)
 }
 
-/// Makes a secret, or replaces an existing one's labels and gives it a new version.
+/// Makes a secret, or replaces an existing one's metadata and gives it a new version.
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
@@ -72,39 +49,79 @@ pub(super) async fn put(
     if_match: IfMatch,
     Json(body): Json<SecretWrite>,
 ) -> Result<Response, Failure> {
-    let (view, status) = app
-        .act(caller, move |vault, actor| {
-            let now = vault.clock().now();
-            let create = || decide::<Create, _>(actor, path.clone(), now);
-            let permit = match decide::<Update, _>(actor, path.clone(), now) {
-                Ok(permit) => permit,
-                Err(denied) => {
-                    create().map_err(|_| denied)?;
-                    return make_only(vault, actor, &path, &body, &if_match, denied);
-                }
-            };
-            check_name(&body, &path)?;
-            let expected = if_match.and(body.expected()?)?;
+    let answered = app.act(caller, move |vault, actor| {
+        let now = vault.clock().now();
+        let create = || decide::<Create, _>(actor, path.clone(), now);
+        let permit = match decide::<Update, _>(actor, path.clone(), now) {
+            Ok(permit) => permit,
+            Err(denied) => {
+                create().map_err(|_| denied)?;
+                let view = make_only(vault, actor, &path, &body, &if_match, denied)?;
+                return Ok(answer(StatusCode::CREATED, vault, &view));
+            }
+        };
+        check_name(body.metadata.name.as_deref(), &path)?;
+        let expected = if_match.and(body.expected()?)?;
+        let (labels, keep, targets) = (body.labels()?, body.keep_versions()?, body.bindings()?);
+        let rebinding =
+            Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
+        let (new, relabel) = (|kind| body.payload(Some(kind)), |_: &_| Ok(labels.clone()));
+        rebinding.with(|bindings| {
             let change = SecretChange {
-                payload: Some(body.payload()?),
-                labels: Some(body.labels()?),
+                payload: PayloadChange::New(&new),
+                labels: Some(&relabel),
+                keep_versions: keep.map(Some),
+                bindings,
                 expected,
             };
             match vault.update_secret(&permit, &change) {
                 // A version that is insisted on belongs to a secret that must exist.
                 Err(VaultError::NotFound) if expected.is_none() => {}
-                updated => return Ok((updated?, StatusCode::OK)),
+                updated => return Ok(answer(StatusCode::OK, vault, &updated?)),
             }
             match make(vault, actor, path.clone(), &body) {
                 // Someone else was faster: then there is something to replace.
                 Err(Refused::Vault(VaultError::AlreadyExists)) => {
-                    Ok((vault.update_secret(&permit, &change)?, StatusCode::OK))
+                    let view = vault.update_secret(&permit, &change)?;
+                    Ok(answer(StatusCode::OK, vault, &view))
                 }
-                made => Ok((made?, StatusCode::CREATED)),
+                made => Ok(answer(StatusCode::CREATED, vault, &made?)),
             }
         })
-        .await?;
-    Ok(answer(status, &show::secret(&view)))
+    });
+    Ok(answered.await?)
+}
+
+/// Changes what is sent and keeps the rest (RFC 7396).
+pub(super) async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    _: NoQuery,
+    OfSecret(path): OfSecret,
+    if_match: IfMatch,
+    MergePatch(body): MergePatch<SecretPatch>,
+) -> Result<Response, Failure> {
+    let answered = app.act(caller, move |vault, actor| {
+        let now = vault.clock().now();
+        let permit = decide::<Update, _>(actor, path.clone(), now)?;
+        check_name(body.name(), &path)?;
+        let expected = if_match.and(body.expected()?)?;
+        let (keep_versions, targets) = (body.keep_versions()?, body.bindings()?);
+        let rebinding =
+            Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
+        let relabel = |old: &domain::Labels| Ok(body.labels(old)?.unwrap_or_else(|| old.clone()));
+        let patch = |old: &domain::Payload| body.payload(old);
+        let payload = match body.touches_payload() {
+            true => PayloadChange::Patch(&patch),
+            false => PayloadChange::Keep,
+        };
+        rebinding.with(|bindings| {
+            let labels: Option<vault::Relabel<'_>> = Some(&relabel);
+            let change = SecretChange { payload, labels, keep_versions, bindings, expected };
+            Ok(answer(StatusCode::OK, vault, &vault.update_secret(&permit, &change)?))
+        })
+    });
+    Ok(answered.await?)
 }
 
 /// A secret's metadata.
@@ -115,7 +132,7 @@ pub(super) async fn show(
     OfSecret(path): OfSecret,
 ) -> Result<Response, Failure> {
     let view = look(&app, caller, path).await?;
-    Ok(answer(StatusCode::OK, &show::secret(&view)))
+    Ok(answer(StatusCode::OK, app.vault(), &view))
 }
 
 /// A secret's history.
@@ -147,7 +164,7 @@ pub(super) async fn data(
     Ok(json_at(StatusCode::OK, &revealed.secret.resource_version.to_string(), &body))
 }
 
-/// Removes a secret.
+/// Deletes a secret; it can be undeleted until it is purged.
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
@@ -163,6 +180,24 @@ pub(super) async fn delete(
     Ok(no_content())
 }
 
+/// The bindings that a body wants, if it speaks of them.
+struct Wanted<'a> {
+    targets: Option<&'a Targets>,
+    rights: Rights<'a>,
+}
+
+impl Wanted<'_> {
+    fn with<T>(&self, act: impl FnOnce(Option<Rebinding<'_>>) -> T) -> T {
+        let Some(targets) = self.targets else { return act(None) };
+        let wanted = |_: &[Binding]| targets.clone();
+        act(Some(Rebinding {
+            wanted: &wanted,
+            may_bind: &|project, kind| self.rights.to_bind(project, kind, "spec.bindings"),
+            may_unbind: &|project| self.rights.to_unbind(project),
+        }))
+    }
+}
+
 /// The PUT of someone who may create and not update: what exists already is not theirs to touch.
 fn make_only(
     vault: &Vault,
@@ -171,13 +206,13 @@ fn make_only(
     body: &SecretWrite,
     if_match: &IfMatch,
     denied: Denied,
-) -> Result<(SecretView, StatusCode), Refused> {
+) -> Result<SecretView, Refused> {
     if if_match.and(body.expected()?)?.is_some() {
         return Err(denied.into());
     }
     match make(vault, actor, path.clone(), body) {
         Err(Refused::Vault(VaultError::AlreadyExists)) => Err(denied.into()),
-        made => Ok((made?, StatusCode::CREATED)),
+        made => made,
     }
 }
 
@@ -187,21 +222,32 @@ fn make(
     path: SecretPath,
     body: &SecretWrite,
 ) -> Result<SecretView, Refused> {
-    let permit = decide::<Create, _>(actor, path, vault.clock().now())?;
-    check_name(body, permit.resource())?;
-    let new = NewSecret { payload: body.payload()?, labels: body.labels()? };
-    Ok(vault.create_secret(&permit, &new)?)
+    let now: Timestamp = vault.clock().now();
+    let permit = decide::<Create, _>(actor, path.clone(), now)?;
+    check_name(body.metadata.name.as_deref(), &path)?;
+    let targets = body.bindings()?;
+    let wanted = Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
+    let (payload, labels) = (body.payload(None)?, body.labels()?);
+    let keep_versions = body.keep_versions()?;
+    wanted.with(|bindings| {
+        let new = NewSecret { payload, labels, keep_versions, bindings };
+        Ok(vault.create_secret(&permit, &new)?)
+    })
 }
 
-fn check_name(body: &SecretWrite, path: &SecretPath) -> Result<(), Invalid> {
-    if body.metadata.name.as_deref().is_some_and(|name| name != path.name.as_str()) {
+fn check_name(name: Option<&str>, path: &SecretPath) -> Result<(), Invalid> {
+    if name.is_some_and(|name| name != path.name.as_str()) {
         let fix = "must be the secret's name in the path, or be left out";
         return Err(Invalid::new("metadata.name", fix));
     }
     Ok(())
 }
 
-async fn look(app: &App, caller: Caller, path: SecretPath) -> Result<SecretView, Failure> {
+pub(super) async fn look(
+    app: &App,
+    caller: Caller,
+    path: SecretPath,
+) -> Result<SecretView, Failure> {
     let looked = app.act(caller, move |vault, actor| {
         let permit = decide::<List, _>(actor, path.clone(), vault.clock().now())?;
         Ok(vault.secret(&permit)?)
@@ -209,6 +255,8 @@ async fn look(app: &App, caller: Caller, path: SecretPath) -> Result<SecretView,
     Ok(looked.await?)
 }
 
-fn answer(status: StatusCode, body: &SecretBody) -> Response {
-    json_at(status, &body.metadata.resource_version, body)
+/// A secret, without values, with its resource version as `ETag`.
+pub(super) fn answer(status: StatusCode, vault: &Vault, view: &SecretView) -> Response {
+    let body = show::secret(view, Some(vault));
+    json_at(status, &body.metadata.resource_version, &body)
 }

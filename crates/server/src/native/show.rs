@@ -1,12 +1,12 @@
 //! From the vault's views to the wire's bodies.
 
 use api::{
-    ListMetadata, ProjectBody, ProjectMetadata, ProjectSpec, ProjectionBody, RightBody, SecretBody,
-    SecretMetadata, SecretSpec, SecretStatus, TokenBody, VersionBody,
+    BindingBody, ListMetadata, ProjectBody, ProjectMetadata, ProjectSpec, ProjectionBody,
+    RightBody, SecretBody, SecretMetadata, SecretSpec, SecretStatus, TokenBody, VersionBody,
 };
 use authz::{Right, Scope};
 use domain::ProjectionStatus;
-use vault::{ListPage, ProjectView, SecretView, TokenView};
+use vault::{Binding, ListPage, ProjectView, SecretView, TokenView, Vault};
 
 pub(super) fn project(view: &ProjectView) -> ProjectBody {
     ProjectBody {
@@ -18,7 +18,10 @@ pub(super) fn project(view: &ProjectView) -> ProjectBody {
             creation_timestamp: view.created_at.to_rfc3339(),
             created_by: view.created_by.clone(),
         },
-        spec: ProjectSpec { projection_rules: view.rules.iter().map(Into::into).collect() },
+        spec: ProjectSpec {
+            projection_rules: view.rules.iter().map(Into::into).collect(),
+            keep_versions: view.keep_versions,
+        },
     }
 }
 
@@ -38,8 +41,10 @@ pub(super) fn projection(status: &ProjectionStatus) -> ProjectionBody {
     }
 }
 
-pub(super) fn secret(view: &SecretView) -> SecretBody {
+/// A secret; with the vault, that also says when a deleted one will be purged.
+pub(crate) fn secret(view: &SecretView, vault: Option<&Vault>) -> SecretBody {
     let head = &view.head;
+    let purged_at = vault.zip(head.deleted_at).map(|(vault, at)| vault.purged_at(at));
     SecretBody {
         metadata: SecretMetadata {
             name: head.path.name.to_string(),
@@ -51,9 +56,24 @@ pub(super) fn secret(view: &SecretView) -> SecretBody {
             creation_timestamp: head.created_at.to_rfc3339(),
             update_timestamp: head.updated_at.to_rfc3339(),
             owner: head.owner.clone(),
+            deletion_timestamp: head.deleted_at.map(domain::Timestamp::to_rfc3339),
+            purge_timestamp: purged_at.map(domain::Timestamp::to_rfc3339),
         },
-        spec: SecretSpec { kind: head.kind.to_string() },
+        spec: SecretSpec {
+            kind: head.kind.to_string(),
+            bindings: head.bindings.iter().map(binding).collect(),
+            keep_versions: head.keep_versions,
+        },
         status: SecretStatus { current_version: head.current().map(|version| version.number) },
+    }
+}
+
+pub(super) fn binding(binding: &Binding) -> BindingBody {
+    BindingBody {
+        project: binding.project.to_string(),
+        kind: binding.kind.as_str().to_owned(),
+        created_by: binding.created_by.clone(),
+        creation_timestamp: binding.created_at.to_rfc3339(),
     }
 }
 

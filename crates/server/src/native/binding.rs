@@ -1,0 +1,179 @@
+//! `…/secrets/{name}/bindings`, and what is bound to a project.
+
+use api::{BindingList, BindingWrite, BoundSecretBody, BoundSecretList, project_path};
+use authz::{Actor, Administer, List, Share, Use, decide};
+use axum::extract::State;
+use axum::response::Response;
+use domain::{Invalid, ProjectPath, SecretPath, Timestamp};
+use http::StatusCode;
+use vault::{
+    Binding, BindingKind, BindingPermit, Rebinding, Targets, UnbindingPermit, VaultError, unusable,
+};
+
+use super::{secret, show};
+use crate::answer::{Failure, json, no_content};
+use crate::app::App;
+use crate::extract::{BoundTo, Caller, IfMatch, InProject, Json, NoQuery, OfSecret, ProjectAndUid};
+
+/// The secrets of other projects that are bound to this one.
+pub(super) async fn of_project(
+    State(app): State<App>,
+    caller: Caller,
+    _: NoQuery,
+    InProject(path): InProject,
+) -> Result<Response, Failure> {
+    let bound = app
+        .act(caller, move |vault, actor| {
+            let permit = decide::<List, _>(actor, path.clone(), vault.clock().now())?;
+            Ok(vault.bound_secrets(&permit)?)
+        })
+        .await?;
+    let show = |view: &vault::BoundView| BoundSecretBody {
+        name: view.path.name.to_string(),
+        project: view.path.project.to_string(),
+        uid: view.uid.to_string(),
+        kind: view.kind.to_string(),
+        binding: show::binding(&view.binding),
+    };
+    let items = bound.iter().map(show).collect();
+    Ok(json(StatusCode::OK, &BoundSecretList { items }))
+}
+
+/// A secret's bindings.
+pub(super) async fn of_secret(
+    State(app): State<App>,
+    caller: Caller,
+    _: NoQuery,
+    OfSecret(path): OfSecret,
+) -> Result<Response, Failure> {
+    let view = secret::look(&app, caller, path).await?;
+    let items = view.head.bindings.iter().map(show::binding).collect();
+    Ok(json(StatusCode::OK, &BindingList { items }))
+}
+
+/// Binds a secret to one more project, or changes how.
+pub(super) async fn bind(
+    State(app): State<App>,
+    caller: Caller,
+    _: NoQuery,
+    OfSecret(path): OfSecret,
+    if_match: IfMatch,
+    Json(body): Json<BindingWrite>,
+) -> Result<Response, Failure> {
+    let answered = app.act(caller, move |vault, actor| {
+        let rights = Rights { actor, secret: &path, now: vault.clock().now() };
+        let permit = decide::<List, _>(actor, path.clone(), rights.now)?;
+        let (project, kind) = target(&body)?;
+        let wanted = |old: &[Binding]| {
+            let others = old.iter().filter(|binding| binding.project != project);
+            let others = others.map(|binding| (binding.project.clone(), binding.kind));
+            others.chain([(project.clone(), kind)]).collect::<Targets>()
+        };
+        let rebinding = Rebinding {
+            wanted: &wanted,
+            may_bind: &|project, kind| rights.to_bind(project, kind, "project"),
+            may_unbind: &|project| rights.to_unbind(project),
+        };
+        let view = vault.rebind_secret(&permit, &rebinding, if_match.and(None)?)?;
+        Ok(secret::answer(StatusCode::OK, vault, &view))
+    });
+    Ok(answered.await?)
+}
+
+/// Ends a binding.
+pub(super) async fn unbind(
+    State(app): State<App>,
+    caller: Caller,
+    _: NoQuery,
+    BoundTo(path, project): BoundTo,
+    if_match: IfMatch,
+) -> Result<Response, Failure> {
+    app.act(caller, move |vault, actor| {
+        let rights = Rights { actor, secret: &path, now: vault.clock().now() };
+        let permit = decide::<List, _>(actor, path.clone(), rights.now)?;
+        let wanted = |old: &[Binding]| {
+            let others = old.iter().filter(|binding| binding.project != project);
+            others.map(|binding| (binding.project.clone(), binding.kind)).collect::<Targets>()
+        };
+        let rebinding = Rebinding {
+            wanted: &wanted,
+            may_bind: &|project, kind| rights.to_bind(project, kind, "project"),
+            may_unbind: &|project| rights.to_unbind(project),
+        };
+        if !vault.secret(&permit)?.head.bindings.iter().any(|binding| binding.project == project) {
+            return Err(VaultError::NotFound.into());
+        }
+        Ok(vault.rebind_secret(&permit, &rebinding, if_match.and(None)?)?)
+    })
+    .await?;
+    Ok(no_content())
+}
+
+/// Ends a binding to a project, by who administers that.
+pub(super) async fn unbind_from_project(
+    State(app): State<App>,
+    caller: Caller,
+    _: NoQuery,
+    ProjectAndUid(project, uid): ProjectAndUid,
+) -> Result<Response, Failure> {
+    app.act(caller, move |vault, actor| {
+        let permit = decide::<Administer, _>(actor, project.clone(), vault.clock().now())?;
+        Ok(vault.unbind_from_project(&permit, uid)?)
+    })
+    .await?;
+    Ok(no_content())
+}
+
+/// What an actor may do about the bindings of a secret.
+pub(super) struct Rights<'a> {
+    pub(super) actor: &'a Actor,
+    pub(super) secret: &'a SecretPath,
+    pub(super) now: Timestamp,
+}
+
+impl Rights<'_> {
+    /// The right to bind; `field` names the project where it was sent.
+    pub(super) fn to_bind(
+        &self,
+        project: &ProjectPath,
+        kind: BindingKind,
+        field: &str,
+    ) -> Result<BindingPermit, VaultError> {
+        let share = decide::<Share, _>(self.actor, self.secret.clone(), self.now);
+        let share = share.map_err(VaultError::NotPermitted)?;
+        // Whether there is no such project, or one that is none of theirs, is not told.
+        let unusable = |_| VaultError::Invalid(Invalid::new(field, unusable().fix));
+        match kind {
+            BindingKind::Owner => {
+                let permit = decide::<Use, _>(self.actor, project.clone(), self.now);
+                Ok(BindingPermit::Owner(share, permit.map_err(unusable)?))
+            }
+            BindingKind::Members => {
+                let permit = decide::<Administer, _>(self.actor, project.clone(), self.now);
+                let permit = permit.map_err(|_| {
+                    let fix =
+                        "must be a project that you administer, for a binding of the kind members";
+                    VaultError::Invalid(Invalid::new(field, fix))
+                });
+                Ok(BindingPermit::Members(share, permit?))
+            }
+        }
+    }
+
+    /// The right to end a binding.
+    pub(super) fn to_unbind(&self, project: &ProjectPath) -> Result<UnbindingPermit, VaultError> {
+        let share = decide::<Share, _>(self.actor, self.secret.clone(), self.now);
+        match share {
+            Ok(share) => Ok(UnbindingPermit::Secret(share)),
+            Err(denied) => decide::<Administer, _>(self.actor, project.clone(), self.now)
+                .map(UnbindingPermit::Project)
+                .map_err(|_| VaultError::NotPermitted(denied)),
+        }
+    }
+}
+
+/// What a binding in a request's body is to be.
+fn target(body: &BindingWrite) -> Result<(ProjectPath, BindingKind), Invalid> {
+    let kind = body.kind.as_deref().map_or(Ok(BindingKind::Owner), BindingKind::parse)?;
+    Ok((project_path("project", &body.project)?, kind))
+}

@@ -1,0 +1,204 @@
+//! Lists and watches of secrets: in one project, or in several at once.
+
+use std::time::Duration;
+
+use api::{Problem, ProblemKind, SecretList, project_path};
+use authz::{Actor, List, Permit, decide};
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use domain::{Invalid, LabelSelector, ProjectPath, ResourceVersion, SecretType};
+use futures::StreamExt;
+use http::{StatusCode, header};
+use vault::{ListQuery, Sort, Vault};
+
+use super::show;
+use crate::answer::{Failure, json};
+use crate::app::{App, Refused};
+use crate::extract::{Caller, InProject, Query};
+use crate::watching::{Watching, projects_of};
+
+const DEFAULT_PAGE: u64 = 100;
+const LARGEST_PAGE: u64 = 1000;
+const FILTERS: [&str; 4] = ["labelSelector", "type", "namePrefix", "nameContains"];
+const LIST_ONLY: [&str; 4] = ["limit", "continue", "sort", "order"];
+const WATCH_ONLY: [&str; 2] = ["resourceVersion", "timeoutSeconds"];
+
+/// The project's secrets: a page, or what happens to them from now on.
+pub(super) async fn in_project(
+    State(app): State<App>,
+    caller: Caller,
+    InProject(path): InProject,
+    query: Query,
+) -> Result<Response, Failure> {
+    let query = query.only(&parameters(&["watch"]))?;
+    list_or_watch(app, caller, Some(vec![path]), &query).await
+}
+
+/// The secrets of the projects that are named, or of all that the caller may list.
+pub(super) async fn everywhere(
+    State(app): State<App>,
+    caller: Caller,
+    query: Query,
+) -> Result<Response, Failure> {
+    let query = query.only_repeating(&parameters(&["watch"]), "project")?;
+    let mut projects = Vec::new();
+    for name in query.texts("project") {
+        projects.push(project_path("project", name)?);
+    }
+    projects.sort();
+    projects.dedup();
+    let named = Some(projects).filter(|projects| !projects.is_empty());
+    list_or_watch(app, caller, named, &query).await
+}
+
+/// The project's deleted secrets, a page of them.
+pub(super) async fn deleted(
+    State(app): State<App>,
+    caller: Caller,
+    InProject(path): InProject,
+    query: Query,
+) -> Result<Response, Failure> {
+    let known: Vec<_> = FILTERS.into_iter().chain(LIST_ONLY).collect();
+    let query = ListQuery { deleted: true, ..list_query(&query.only(&known)?)? };
+    list(app, caller, Some(vec![path]), query).await
+}
+
+fn parameters(more: &[&'static str]) -> Vec<&'static str> {
+    FILTERS.into_iter().chain(LIST_ONLY).chain(WATCH_ONLY).chain(more.iter().copied()).collect()
+}
+
+async fn list_or_watch(
+    app: App,
+    caller: Caller,
+    projects: Option<Vec<ProjectPath>>,
+    query: &Query,
+) -> Result<Response, Failure> {
+    let watching = match query.text("watch") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Invalid::new("watch", "must be true or false").into()),
+    };
+    let (foreign, place): (&[&str], _) =
+        if watching { (&LIST_ONLY, "a list") } else { (&WATCH_ONLY, "a watch") };
+    if let Some(name) = foreign.iter().find(|name| query.text(name).is_some()) {
+        let fix = format!("must be left out: it belongs to {place}");
+        return Err(Invalid::new(*name, fix).into());
+    }
+    let list_query = list_query(query)?;
+    if watching {
+        watch(app, caller, projects, list_query, query).await
+    } else {
+        list(app, caller, projects, list_query).await
+    }
+}
+
+async fn list(
+    app: App,
+    caller: Caller,
+    named: Option<Vec<ProjectPath>>,
+    query: ListQuery,
+) -> Result<Response, Failure> {
+    let list = app
+        .act(caller, move |vault, actor| {
+            let permits = permits(vault, actor, named.clone())?;
+            let page = vault.secrets(&permits, &query)?;
+            let metadata = show::list_metadata(&page);
+            let items = page.items.iter().map(|view| show::secret(view, Some(vault))).collect();
+            Ok(SecretList { metadata, items })
+        })
+        .await?;
+    Ok(json(StatusCode::OK, &list))
+}
+
+async fn watch(
+    app: App,
+    caller: Caller,
+    projects: Option<Vec<ProjectPath>>,
+    list_query: ListQuery,
+    query: &Query,
+) -> Result<Response, Failure> {
+    let from = query.text("resourceVersion").map(resource_version).transpose()?;
+    let longest = app.limits().watch;
+    let lasts = query.number("timeoutSeconds")?.map(Duration::from_secs).unwrap_or(longest);
+    let (token, named) = (caller.token.clone(), projects.clone());
+    app.act(caller, move |vault, actor| {
+        for permit in permits(vault, actor, named.clone())? {
+            vault.project(&permit)?;
+        }
+        // A cursor that is too old is refused at once, with a status of its own.
+        if let Some(from) = from {
+            vault.changes_after(&crate::hub::permit(vault)?, from)?;
+        }
+        Ok(())
+    })
+    .await?;
+    let place = app.hub().enter().ok_or_else(|| {
+        let detail = "The daemon has as many watches as it takes. Try again.";
+        Problem::new(ProblemKind::Busy, detail)
+    })?;
+    let lasts = lasts.min(longest);
+    let watching = Watching { app, token, projects, query: list_query, from, lasts, _place: place };
+    let lines = stream_of(watching.start());
+    let headers = [
+        (header::CONTENT_TYPE, "application/jsonl"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((StatusCode::OK, headers, Body::from_stream(lines)).into_response())
+}
+
+fn stream_of(
+    lines: tokio::sync::mpsc::Receiver<bytes::Bytes>,
+) -> impl futures::Stream<Item = Result<bytes::Bytes, std::convert::Infallible>> + Send {
+    futures::stream::unfold(lines, |mut lines| async move {
+        lines.recv().await.map(|bytes| (bytes, lines))
+    })
+    .map(Ok)
+}
+
+fn permits(
+    vault: &Vault,
+    actor: &Actor,
+    named: Option<Vec<ProjectPath>>,
+) -> Result<Vec<Permit<List, ProjectPath>>, Refused> {
+    let now = vault.clock().now();
+    let projects = projects_of(vault, actor, named)?.into_iter();
+    let permits = projects.map(|project| decide::<List, _>(actor, project, now));
+    Ok(permits.collect::<Result<_, _>>()?)
+}
+
+fn resource_version(text: &str) -> Result<ResourceVersion, Invalid> {
+    ResourceVersion::parse(text).map_err(|wrong| Invalid::new("resourceVersion", wrong.fix))
+}
+
+fn list_query(query: &Query) -> Result<ListQuery, Invalid> {
+    let text = |name| query.text(name).unwrap_or_default().to_owned();
+    let sort = match query.text("sort") {
+        None | Some("name") => Sort::Name,
+        Some("created") => Sort::Created,
+        Some("type") => Sort::Type,
+        Some("updated") => Sort::Updated,
+        Some(_) => {
+            return Err(Invalid::new("sort", "must be name, created, updated or type"));
+        }
+    };
+    let descending = match query.text("order") {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(_) => return Err(Invalid::new("order", "must be asc or desc")),
+    };
+    let kind = query.text("type").map(SecretType::parse).transpose();
+    let limit = query.number("limit")?.unwrap_or(DEFAULT_PAGE).min(LARGEST_PAGE);
+    Ok(ListQuery {
+        deleted: false,
+        selector: LabelSelector::parse(&text("labelSelector"))?,
+        kind: kind.map_err(|wrong| Invalid::new("type", wrong.fix))?,
+        name_prefix: text("namePrefix"),
+        name_contains: text("nameContains"),
+        sort,
+        descending,
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        continue_: query.text("continue").map(str::to_owned),
+    })
+}

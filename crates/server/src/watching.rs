@@ -1,0 +1,287 @@
+//! One watch: JSON lines until the client leaves, its token ends, its time is over, or it reads too
+//! slowly.
+//!
+//! A watch never skips a change in silence: it either delivers each change once and in order, or
+//! ends and says from where to go on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use api::{Bookmark, Problem, ProblemKind, WatchLine};
+use authz::{Actor, List, decide};
+use bytes::Bytes;
+use domain::{ProjectPath, ResourceVersion};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use vault::{ChangeKind, Happening, Happenings, ListQuery, SecretView, Vault, VaultError};
+use zeroize::Zeroizing;
+
+use crate::answer::problem;
+use crate::app::{App, Refused, unauthorized};
+use crate::hub::{Place, permit};
+use crate::native::show;
+
+/// How long a client may take to make room for the next lines.
+const SLOW: Duration = Duration::from_secs(10);
+/// How often a silent watch looks whether its token is still good.
+const CHECK: Duration = Duration::from_secs(1);
+/// How many batches of lines wait for the client.
+const BATCHES: usize = 8;
+const LIST_PAGE: usize = 256;
+
+/// What is watched.
+pub(crate) struct Watching {
+    pub(crate) app: App,
+    pub(crate) token: Zeroizing<String>,
+    /// The projects; none for all that the caller may list.
+    pub(crate) projects: Option<Vec<ProjectPath>>,
+    pub(crate) query: ListQuery,
+    /// Where to begin; with what there is when none is named.
+    pub(crate) from: Option<ResourceVersion>,
+    pub(crate) lasts: Duration,
+    pub(crate) _place: Place,
+}
+
+/// Why a watch ends.
+enum End {
+    /// The client is gone, or does not read.
+    Quiet,
+    /// The client is told why.
+    Told(Box<Problem>),
+}
+
+type Lines = mpsc::Receiver<Bytes>;
+
+impl Watching {
+    /// Starts the watch.
+    pub(crate) fn start(self) -> Lines {
+        let (lines, received) = mpsc::channel(BATCHES + 1);
+        tokio::spawn(async move {
+            // A place for the last line, so that it can be sent when there is no room for others.
+            let Ok(last) = lines.clone().reserve_owned().await else { return };
+            let mut session = Session::new(self, lines);
+            if let End::Told(problem) = session.run().await {
+                let mut problem = *problem;
+                problem.resource_version = Some(session.at_text());
+                last.send(line(&WatchLine::Error(Box::new(problem))));
+            }
+        });
+        received
+    }
+}
+
+struct Session {
+    watching: Watching,
+    lines: mpsc::Sender<Bytes>,
+    reached: watch::Receiver<Option<ResourceVersion>>,
+    closing: watch::Receiver<bool>,
+    /// Everything up to here was sent; none while the beginning is.
+    at: Option<ResourceVersion>,
+    bookmark_due: Instant,
+    ends: Instant,
+}
+
+impl Session {
+    fn new(watching: Watching, lines: mpsc::Sender<Bytes>) -> Self {
+        let hub = watching.app.hub();
+        let (reached, closing) = (hub.subscribe(), hub.closing());
+        let ends = Instant::now() + watching.lasts;
+        let bookmark_due = Instant::now() + watching.app.limits().bookmark;
+        Self { at: watching.from, watching, lines, reached, closing, bookmark_due, ends }
+    }
+
+    fn at_text(&self) -> Box<str> {
+        self.at.map(|at| at.to_string()).unwrap_or_default().into()
+    }
+
+    async fn run(&mut self) -> End {
+        match self.follow().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn follow(&mut self) -> Result<std::convert::Infallible, End> {
+        let mut at = match self.at {
+            Some(at) => at,
+            None => self.begin().await?,
+        };
+        loop {
+            let actor = self.actor()?;
+            let Happenings { changes, through } = self.changes(at).await?;
+            let lines = self.shown(&actor, &changes);
+            if !lines.is_empty() {
+                self.send(lines.into()).await?;
+            }
+            let moved = through != at;
+            at = through;
+            self.at = Some(at);
+            if Instant::now() >= self.bookmark_due || (self.is_over() && moved) {
+                self.bookmark(at, false).await?;
+            }
+            if self.is_over() {
+                return Err(End::Quiet);
+            }
+            if !moved {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Sends what there is, page by page, and then a bookmark.
+    async fn begin(&mut self) -> Result<ResourceVersion, End> {
+        let mut query = ListQuery { limit: LIST_PAGE, ..self.watching.query.clone() };
+        loop {
+            let (token, projects, wanted) =
+                (self.watching.token.clone(), self.watching.projects.clone(), query.clone());
+            let page = self
+                .blocking(move |vault| {
+                    let actor = vault.authenticate(&token).ok_or_else(unauthorized)?;
+                    let projects = projects_of(vault, &actor, projects)?;
+                    let permits = projects
+                        .into_iter()
+                        .map(|project| decide::<List, _>(&actor, project, vault.clock().now()));
+                    let permits: Vec<_> = permits.collect::<Result<_, _>>()?;
+                    Ok(vault.secrets(&permits, &wanted)?)
+                })
+                .await?;
+            let mut lines = Vec::new();
+            for view in &page.items {
+                write_line(&mut lines, ChangeKind::Added, &encode(view));
+            }
+            if !lines.is_empty() {
+                self.send(lines.into()).await?;
+            }
+            match page.next {
+                Some(next) => query.continue_ = Some(next),
+                None => {
+                    self.at = Some(page.resource_version);
+                    self.bookmark(page.resource_version, true).await?;
+                    return Ok(page.resource_version);
+                }
+            }
+        }
+    }
+
+    fn actor(&self) -> Result<Actor, End> {
+        let vault = self.watching.app.vault();
+        let actor = vault.authenticate(&self.watching.token);
+        actor.ok_or_else(|| End::Told(Box::new(unauthorized())))
+    }
+
+    async fn changes(&self, after: ResourceVersion) -> Result<Happenings, End> {
+        let vault = self.watching.app.vault();
+        let recent = permit(vault).map(|permit| vault.recent_changes(&permit, after));
+        if let Ok(Some(changes)) = recent {
+            return Ok(changes);
+        }
+        self.blocking(move |vault| Ok(vault.changes_after(&permit(vault)?, after)?)).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Vault) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, End> {
+        let vault: Arc<Vault> = self.watching.app.shared_vault();
+        let done = tokio::task::spawn_blocking(move || act(&vault)).await;
+        let told = |problem| End::Told(Box::new(problem));
+        match done {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(refused)) => Err(told(problem(refused))),
+            Err(_) => Err(told(Problem::new(
+                ProblemKind::Internal,
+                "The daemon met a defect of its own; see its log.",
+            ))),
+        }
+    }
+
+    /// The lines of those changes that the watcher may see and wants to.
+    fn shown(&self, actor: &Actor, changes: &[Arc<Happening>]) -> Vec<u8> {
+        let mut lines = Vec::new();
+        let now = self.watching.app.vault().clock().now();
+        for change in changes {
+            let head = &change.view.head;
+            let project = &head.path.project;
+            let wanted = match &self.watching.projects {
+                None => true,
+                Some(projects) => projects.contains(project),
+            };
+            if !wanted || decide::<List, _>(actor, project.clone(), now).is_err() {
+                continue;
+            }
+            // What is selected no longer is as good as gone; a client knows nothing else of it.
+            let kind = match self.watching.query.selects(head) {
+                true => change.kind,
+                false => ChangeKind::Deleted,
+            };
+            write_line(&mut lines, kind, change.encoded(encode));
+            self.watching.app.hub().lines.fetch_add(1, Ordering::Relaxed);
+        }
+        lines
+    }
+
+    async fn bookmark(&mut self, at: ResourceVersion, initial_end: bool) -> Result<(), End> {
+        self.bookmark_due = Instant::now() + self.watching.app.limits().bookmark;
+        let bookmark = Bookmark::at(at.to_string(), initial_end);
+        self.send(line(&WatchLine::Bookmark(bookmark))).await
+    }
+
+    async fn send(&self, lines: Bytes) -> Result<(), End> {
+        match self.lines.send_timeout(lines, SLOW).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(End::Quiet),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                self.watching.app.hub().cut_off.fetch_add(1, Ordering::Relaxed);
+                let detail = "The watch was cut off because its lines were not read in time. Go on from resourceVersion.";
+                Err(End::Told(Box::new(Problem::new(ProblemKind::RequestTimeout, detail))))
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        *self.closing.borrow() || Instant::now() >= self.ends
+    }
+
+    /// Until there may be something to do.
+    async fn wait(&mut self) -> Result<(), End> {
+        let due = (Instant::now() + CHECK).min(self.bookmark_due).min(self.ends);
+        tokio::select! {
+            _ = self.reached.changed() => Ok(()),
+            _ = self.closing.changed() => Ok(()),
+            () = tokio::time::sleep_until(due) => Ok(()),
+            () = self.lines.closed() => Err(End::Quiet),
+        }
+    }
+}
+
+/// The projects to look at: those named, or all that the actor may list.
+pub(crate) fn projects_of(
+    vault: &Vault,
+    actor: &Actor,
+    named: Option<Vec<ProjectPath>>,
+) -> Result<Vec<ProjectPath>, VaultError> {
+    match named {
+        Some(projects) => Ok(projects),
+        None => Ok(vault.projects(actor)?.items.into_iter().map(|view| view.path).collect()),
+    }
+}
+
+fn encode(view: &SecretView) -> Vec<u8> {
+    serde_json::to_vec(&show::secret(view, None)).unwrap_or_default()
+}
+
+/// The same bytes as [`WatchLine`] would make of it, without making the object again.
+fn write_line(out: &mut Vec<u8>, kind: ChangeKind, object: &[u8]) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+    out.extend_from_slice(object);
+    out.extend_from_slice(b"}\n");
+}
+
+fn line(line: &WatchLine) -> Bytes {
+    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes.into()
+}
