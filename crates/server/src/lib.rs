@@ -9,6 +9,7 @@ mod app;
 mod extract;
 mod hub;
 mod listen;
+mod metrics;
 mod native;
 mod watching;
 

@@ -65,7 +65,10 @@ impl Daemon {
         );
         let mut tasks = JoinSet::new();
         tasks.spawn(
-            listener.serve(App::new(vault.clone(), server::Limits::default()), stopped(&stop)),
+            listener.serve(
+                App::new(vault.clone(), server::Limits::default(), Vec::new()),
+                stopped(&stop),
+            ),
         );
         tasks.spawn(worker.run(stopped(&stop)));
         Ok(Self { address, engine, stop, tasks })

@@ -11,20 +11,25 @@ mod token;
 use api::{Problem, ProblemKind};
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use http::StatusCode;
+use http::{StatusCode, header};
 
 use crate::answer::{Failure, json, not_found};
 use crate::app::App;
+use crate::metrics::MEDIA_TYPE;
 
 /// The route table.
 pub(crate) fn routes(app: App) -> Router {
     let project = "/tresor/v1/orgs/{org}/projects/{project}";
     let secret = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}";
-    Router::new()
+    let router = match app.serves_metrics() {
+        true => Router::new().route("/metrics", get(metrics)),
+        false => Router::new(),
+    };
+    router
         .route("/healthz", get(healthz))
-        .route("/readyz", get(healthz))
+        .route("/readyz", get(readyz))
         .route("/tresor/v1/whoami", get(token::whoami))
         .route("/tresor/v1/tokens", get(token::list).post(token::create))
         .route("/tresor/v1/tokens/{id}", delete(token::revoke))
@@ -62,6 +67,31 @@ pub(crate) fn routes(app: App) -> Router {
             Failure(Problem::new(ProblemKind::MethodNotAllowed, detail))
         })
         .with_state(app)
+}
+
+/// What is served on an address of its own for metrics.
+pub(crate) fn metrics_routes(app: App) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .fallback(async || Failure(not_found()))
+        .with_state(app)
+}
+
+/// For Prometheus. It takes no token: it shows counts, never a name.
+async fn metrics(State(app): State<App>) -> Result<Response, Failure> {
+    let text = app
+        .metrics()
+        .text()
+        .map_err(|_| Problem::new(ProblemKind::Internal, "The metrics could not be written."))?;
+    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+}
+
+/// Able to take requests: not while the daemon stops, so that a load balancer looks elsewhere.
+async fn readyz(State(app): State<App>) -> Result<Response, Failure> {
+    if app.hub().is_closing() {
+        return Err(Problem::new(ProblemKind::Busy, "The daemon is stopping.").into());
+    }
+    healthz(State(app)).await
 }
 
 /// Alive, and able to serve: a store that stopped taking writes needs a restart, which is what a
