@@ -6,7 +6,9 @@
 mod binding;
 mod history;
 mod object;
+mod openapi;
 mod parse;
+pub mod paths;
 mod problem;
 mod project;
 mod secret;
@@ -18,6 +20,7 @@ pub use binding::{
     BindingBody, BindingList, BindingWrite, BoundSecretBody, BoundSecretList, project_path,
 };
 pub use history::{PurgeAction, RollbackAction, UndeleteAction, VersionsAction};
+pub use openapi::openapi;
 pub use parse::parse;
 pub use problem::{Problem, ProblemKind};
 pub use project::{
