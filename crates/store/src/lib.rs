@@ -11,7 +11,7 @@ pub use engine::{
 };
 pub use key::{Key, KeyRange};
 pub use record::{
-    Binding, BindingKind, Change, ChangeKind, ChangedObject, Head, ProjectRecord, TokenRecord,
-    VersionInfo, VersionState, decode_tombstone, encode_tombstone,
+    Binding, Change, ChangeKind, ChangedObject, Head, ProjectRecord, TokenRecord, VersionInfo,
+    VersionState, decode_tombstone, encode_tombstone,
 };
 pub use sled_engine::{DataDir, OpenError, SledEngine, SledOptions};
