@@ -9,6 +9,7 @@ mod problem;
 mod project;
 mod secret;
 mod token;
+mod wire_document;
 mod wire_text;
 
 pub use parse::parse;
@@ -18,9 +19,10 @@ pub use project::{
     ProjectionBody, ProjectionList, RuleBody,
 };
 pub use secret::{
-    Labelled, ListMetadata, RegistryBody, SecretBody, SecretData, SecretList, SecretMetadata,
-    SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata, SecretWriteSpec, VersionBody,
-    VersionList,
+    BindingBody, Labelled, ListMetadata, MAX_BINDINGS, MERGE_PATCH, RegistryBody, SecretBody,
+    SecretData, SecretList, SecretMetadata, SecretPatch, SecretSpec, SecretStatus, SecretWrite,
+    SecretWriteMetadata, SecretWriteSpec, VersionBody, VersionList,
 };
 pub use token::{RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
+pub use wire_document::WireDocument;
 pub use wire_text::{UniqueMap, WireText};

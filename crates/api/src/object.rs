@@ -38,6 +38,28 @@ pub(crate) fn some_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     objects(deserializer).map(Some)
 }
 
+/// As [`objects`], for a field that may be left out or be `null`, which are not the same.
+pub(crate) fn nullable_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<Vec<T>>>, D::Error> {
+    let list = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
+    Ok(Some(list.map(|list| list.into_iter().map(|Object(value)| value).collect())))
+}
+
+/// For a field that may be left out or be `null`, which are not the same.
+pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// For a field that may be left out and must not be `null`.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 struct ObjectVisitor<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {

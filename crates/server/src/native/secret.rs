@@ -86,7 +86,7 @@ pub(super) async fn put(
             check_name(&body, &path)?;
             let expected = if_match.and(body.expected()?)?;
             let change = SecretChange {
-                payload: Some(body.payload()?),
+                payload: Some(body.payload(None)?),
                 labels: Some(body.labels()?),
                 expected,
             };
@@ -189,7 +189,7 @@ fn make(
 ) -> Result<SecretView, Refused> {
     let permit = decide::<Create, _>(actor, path, vault.clock().now())?;
     check_name(body, permit.resource())?;
-    let new = NewSecret { payload: body.payload()?, labels: body.labels()? };
+    let new = NewSecret { payload: body.payload(None)?, labels: body.labels()? };
     Ok(vault.create_secret(&permit, &new)?)
 }
 
