@@ -1,6 +1,6 @@
 //! Bindings on the wire.
 
-use domain::{Invalid, OrgName, ProjectName, ProjectPath};
+use domain::{BindingKind, Invalid, OrgName, ProjectName, ProjectPath};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +14,17 @@ pub struct BindingWrite {
     /// all members may. `owner` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+}
+
+impl BindingWrite {
+    /// Checks the binding.
+    ///
+    /// # Errors
+    /// Names the field at fault.
+    pub fn check(&self) -> Result<(ProjectPath, BindingKind), Invalid> {
+        let kind = self.kind.as_deref().map_or(Ok(BindingKind::Owner), BindingKind::parse)?;
+        Ok((project_path("project", &self.project)?, kind))
+    }
 }
 
 /// A binding.

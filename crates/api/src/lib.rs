@@ -14,6 +14,7 @@ mod project;
 mod secret;
 mod token;
 mod watch;
+mod wire_document;
 mod wire_text;
 
 pub use binding::{
@@ -28,10 +29,11 @@ pub use project::{
     ProjectWrite, ProjectWriteMetadata, ProjectionBody, ProjectionList, RuleBody,
 };
 pub use secret::{
-    Labelled, ListMetadata, RegistryBody, SecretBody, SecretData, SecretList, SecretMetadata,
-    SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata, SecretWriteSpec, VersionBody,
-    VersionList,
+    Labelled, ListMetadata, MERGE_PATCH, RegistryBody, SecretBody, SecretData, SecretList,
+    SecretMetadata, SecretPatch, SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata,
+    SecretWriteSpec, VersionBody, VersionList,
 };
 pub use token::{RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
 pub use watch::{Bookmark, BookmarkMetadata, WatchLine};
+pub use wire_document::WireDocument;
 pub use wire_text::{UniqueMap, WireText};

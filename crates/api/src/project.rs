@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ListMetadata;
-use crate::object::{object, objects, present, present_objects};
+use crate::object::{nullable, nullable_objects, object, objects};
 
 /// A projection rule.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -129,13 +129,13 @@ pub struct ProjectPatchSpec {
     /// All its rules, in place of those that there are; `null` for none.
     #[serde(
         default,
-        deserialize_with = "present_objects",
+        deserialize_with = "nullable_objects",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(value_type = Option<Vec<RuleBody>>)]
     pub projection_rules: Option<Option<Vec<RuleBody>>>,
     /// How many versions of a secret are kept, 1 to 100; `null` as the daemon says.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 100)]
     pub keep_versions: Option<Option<u32>>,
 }

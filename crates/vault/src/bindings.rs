@@ -1,8 +1,10 @@
 //! Bindings: further projects in which a secret may be used and is projected.
 
 use authz::{Administer, List, Permit, Share, Use};
-use domain::{Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid};
-use store::{Binding, BindingKind, ChangeKind, Key, KeyRange, Precondition};
+use domain::{
+    BindingKind, Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid,
+};
+use store::{Binding, ChangeKind, Key, KeyRange, Precondition};
 
 use crate::draft::Draft;
 use crate::{BoundView, SecretView, Vault, VaultError, persist};

@@ -42,7 +42,7 @@ pub use tokens::{MintedToken, NewToken};
 pub use views::{BoundView, ListPage, ProjectView, SecretView, TokenView};
 pub use watch::{Happening, Happenings};
 
-pub use store::{Binding, BindingKind, ChangeKind, VersionInfo, VersionState};
+pub use store::{Binding, ChangeKind, VersionInfo, VersionState};
 
 /// What the operator decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

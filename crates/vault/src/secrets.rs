@@ -46,6 +46,8 @@ pub type Relabel<'a> = &'a dyn Fn(&Labels) -> Result<Labels, Invalid>;
 pub enum PayloadChange<'a> {
     /// There is none.
     Keep,
+    /// There is none, and the caller speaks of a secret of a type that passes.
+    Check(&'a dyn Fn(SecretType) -> Result<(), Invalid>),
     /// The caller brings it, for a secret of that type.
     New(&'a dyn Fn(SecretType) -> Result<Payload, Invalid>),
     /// The current version is changed.
@@ -214,6 +216,10 @@ impl Vault {
     ) -> Result<Option<Payload>, VaultError> {
         let payload = match change {
             PayloadChange::Keep => return Ok(None),
+            PayloadChange::Check(check) => {
+                check(head.kind)?;
+                return Ok(None);
+            }
             PayloadChange::New(make) => make(head.kind)?,
             PayloadChange::Patch(patch) => {
                 let current = head.current().map(|version| version.number);
