@@ -115,7 +115,7 @@ fn each_wrong_key_is_refused_for_its_own_reason() {
     refused(key!("encrypted.pkcs1"), public, "privateKey", "encrypted");
     refused(key!("ed448.pkcs8"), public, "privateKey", "Ed25519");
     refused(key!("secp256k1.sec1"), public, "privateKey", "P-256");
-    refused(key!("dsa.pem"), public, "privateKey", "RSA");
+    refused(key!("dsa.pem"), public, "privateKey", "must be an RSA");
     refused("no key", public, "privateKey", "in PEM");
     refused(public, public, "privateKey", "in PEM");
     refused(key!("p256.spki"), public, "privateKey", "in PEM");
@@ -197,6 +197,23 @@ fn rsa_numbers_that_make_no_key_are_refused() {
     der[300] ^= 1;
     let broken = pem::encode(&Pem::new("RSA PRIVATE KEY", der));
     refused(&broken, key!("rsa.pub"), "privateKey", "contradict");
+}
+
+/// Numbers of any length could keep a processor busy.
+#[test]
+fn an_rsa_key_of_an_odd_size_is_refused_before_it_is_worked_on() {
+    for (length, fix) in [(127, "bits"), (2049, "bits"), (128, "contradict"), (2048, "contradict")]
+    {
+        let number = vec![0x7f; length];
+        let mut section = Encoder::default();
+        section.u32(1).u32(1).text("ssh-rsa").bytes(&number).bytes(&[3]).bytes(&[5]);
+        section.bytes(&[1]).bytes(&[7]).bytes(&[11]).text("");
+        let mut file = Encoder::default();
+        file.raw(b"openssh-key-v1\0").text("none").text("none").text("").u32(1).text("");
+        let file = file.bytes(&section.finish()).finish();
+        let file = pem::encode(&Pem::new("OPENSSH PRIVATE KEY", file));
+        refused(&file, key!("rsa.pub"), "privateKey", fix);
+    }
 }
 
 #[test]
