@@ -111,7 +111,7 @@ fn each_type_is_made_and_read_back() {
     put_document(admin, &path, DOCUMENT);
     let read = admin.get(&format!("{path}/data")).expect(200).text();
     let expected = format!(r#"{{"version":1,"type":"document","document":{DOCUMENT}}}"#);
-    assert_eq!(read, expected);
+    assert_eq!(read.trim_end(), expected);
 }
 
 #[test]

@@ -174,6 +174,28 @@ fn a_file_that_claims_another_public_half_is_refused() {
     refused(&forged, key!("ed25519.other.pub"), "privateKey", "contradict");
 }
 
+/// Each copy of the public half in the file must be the one that belongs to the scalar.
+#[test]
+fn a_file_whose_copies_of_the_public_half_differ_is_refused() {
+    for (private, public, copies) in [
+        (key!("ed25519.openssh"), key!("ed25519.pub"), 3),
+        (key!("p256.openssh"), key!("p256.pub"), 2),
+    ] {
+        let file = pem::parse(private).unwrap().into_contents();
+        let blob = STANDARD.decode(public.split(' ').nth(1).unwrap()).unwrap();
+        let point = &blob[blob.len() - 32..];
+        let places: Vec<_> =
+            (0..file.len() - 32).filter(|at| &file[*at..at + 32] == point).collect();
+        assert_eq!(places.len(), copies);
+        for place in places {
+            let mut damaged = file.clone();
+            damaged[place] ^= 1;
+            let damaged = pem::encode(&Pem::new("OPENSSH PRIVATE KEY", damaged));
+            refused(&damaged, public, "privateKey", "contradict");
+        }
+    }
+}
+
 /// Half of all P-521 scalars are shorter than their curve: OpenSSH leaves the zeros out.
 #[test]
 fn a_scalar_may_be_shorter_than_its_curve() {
