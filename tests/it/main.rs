@@ -21,3 +21,4 @@ mod native_api;
 mod start;
 mod tidy;
 mod tracer;
+mod types;

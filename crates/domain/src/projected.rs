@@ -51,8 +51,8 @@ const SSH_KEYS: [(&str, &str); 4] = [
 
 /// The keys of an `s3` secret, by field: the environment variables that the AWS SDKs read
 /// (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>). The region has two,
-/// since boto3 reads only the second. No SDK reads a bucket: its key is the one that Open Data Hub
-/// and Kubeflow's notebooks use.
+/// since boto3 reads only the second. No SDK reads a bucket: its key is the one that Open Data Hub's
+/// data connections use.
 const S3_KEYS: [(&str, &str); 7] = [
     ("accessKeyId", "AWS_ACCESS_KEY_ID"),
     ("secretAccessKey", "AWS_SECRET_ACCESS_KEY"),

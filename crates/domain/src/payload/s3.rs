@@ -128,6 +128,7 @@ mod tests {
             ("endpoint", "https://"),
             ("endpoint", "https://user:pw@minio"),
             ("endpoint", "https://token@minio"),
+            ("endpoint", "https://token@minio:9000"),
             ("endpoint", "https://minio:99999"),
             ("endpoint", "https://minio:0"),
             ("endpoint", "https://minio:"),

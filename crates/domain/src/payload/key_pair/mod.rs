@@ -9,6 +9,8 @@
 //! zeros (one P-256 key in 256; 0.6.7 also every second P-521 key) and files that are not wrapped
 //! as OpenSSH wraps them. What is read here of OpenSSH's own form is length-prefixed fields.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pem::Pem;
@@ -16,7 +18,7 @@ use pkcs8::der::Decode;
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
 use rsa::BoxedUint;
-use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs1::RsaPrivateKeyRef;
 use rsa::traits::PublicKeyParts;
 use sec1::{EcParameters, EcPrivateKey};
 use zeroize::Zeroizing;
@@ -26,7 +28,11 @@ use crate::{Decoder, Encoder, Invalid, Malformed, Plaintext};
 /// Room for an RSA key of 16,384 bits, the longest that OpenSSH makes.
 const MAX_PRIVATE_BYTES: usize = 16 << 10;
 const MAX_PUBLIC_BYTES: usize = 8 << 10;
-const ALGORITHMS: &str = "must be an RSA, ECDSA (P-256, P-384, P-521) or Ed25519 key";
+const ALGORITHMS: &str =
+    "must be an RSA (1,024 to 16,384 bits), ECDSA (P-256, P-384, P-521) or Ed25519 key";
+/// The shortest and the longest RSA modulus that OpenSSH makes, in bytes. The work that a key costs
+/// grows with the square of it.
+const MODULUS_BYTES: RangeInclusive<usize> = 128..=2048;
 
 /// RFC 8017 appendix A.1.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -208,9 +214,13 @@ fn openssh_ecdsa(key: &mut Decoder<'_>, curve: ObjectIdentifier) -> Result<Publi
 }
 
 fn openssh_rsa(key: &mut Decoder<'_>) -> Result<PublicHalf, Refusal> {
-    let mut number = || key.bytes().map(BoxedUint::from_be_slice_vartime);
-    let (n, e, d) = (number()?, number()?, number()?);
-    let (_coefficient, p, q) = (number()?, number()?, number()?);
+    let (n, e, d) = (key.bytes()?, key.bytes()?, key.bytes()?);
+    let (_coefficient, p, q) = (key.bytes()?, key.bytes()?, key.bytes()?);
+    check_modulus(n)?;
+    if [e, d, p, q].iter().any(|number| number.len() > n.len()) {
+        return Err(Refusal::Inconsistent);
+    }
+    let [n, e, d, p, q] = [n, e, d, p, q].map(BoxedUint::from_be_slice_vartime);
     let checked = rsa::PrivateKey::from_components(n, e, d, vec![p, q]);
     Ok(from_rsa(&checked.map_err(|_| Refusal::Inconsistent)?))
 }
@@ -234,11 +244,15 @@ fn from_pkcs8(der: &[u8]) -> Result<PublicHalf, Refusal> {
 
 /// RFC 8017 appendix A.1.2.
 fn from_pkcs1(der: &[u8]) -> Result<PublicHalf, Refusal> {
-    let key = rsa::PrivateKey::from_pkcs1_der(der).map_err(|error| match error {
-        rsa::pkcs1::Error::Asn1(_) => Refusal::Form,
-        _ => Refusal::Inconsistent,
-    })?;
+    let numbers = RsaPrivateKeyRef::from_der(der).map_err(|_| Refusal::Form)?;
+    check_modulus(numbers.modulus.as_bytes())?;
+    let key = rsa::PrivateKey::try_from(numbers).map_err(|_| Refusal::Inconsistent)?;
     Ok(from_rsa(&key))
+}
+
+fn check_modulus(modulus: &[u8]) -> Result<(), Refusal> {
+    let length = modulus.iter().skip_while(|byte| **byte == 0).count();
+    if MODULUS_BYTES.contains(&length) { Ok(()) } else { Err(Refusal::Algorithm) }
 }
 
 /// RFC 5915; inside PKCS#8 the curve's name is kept outside.

@@ -115,7 +115,7 @@ fn each_wrong_key_is_refused_for_its_own_reason() {
     refused(key!("encrypted.pkcs1"), public, "privateKey", "encrypted");
     refused(key!("ed448.pkcs8"), public, "privateKey", "Ed25519");
     refused(key!("secp256k1.sec1"), public, "privateKey", "P-256");
-    refused(key!("dsa.pem"), public, "privateKey", "RSA");
+    refused(key!("dsa.pem"), public, "privateKey", "must be an RSA");
     refused("no key", public, "privateKey", "in PEM");
     refused(public, public, "privateKey", "in PEM");
     refused(key!("p256.spki"), public, "privateKey", "in PEM");
@@ -174,6 +174,28 @@ fn a_file_that_claims_another_public_half_is_refused() {
     refused(&forged, key!("ed25519.other.pub"), "privateKey", "contradict");
 }
 
+/// Each copy of the public half in the file must be the one that belongs to the scalar.
+#[test]
+fn a_file_whose_copies_of_the_public_half_differ_is_refused() {
+    for (private, public, copies) in [
+        (key!("ed25519.openssh"), key!("ed25519.pub"), 3),
+        (key!("p256.openssh"), key!("p256.pub"), 2),
+    ] {
+        let file = pem::parse(private).unwrap().into_contents();
+        let blob = STANDARD.decode(public.split(' ').nth(1).unwrap()).unwrap();
+        let point = &blob[blob.len() - 32..];
+        let places: Vec<_> =
+            (0..file.len() - 32).filter(|at| &file[*at..at + 32] == point).collect();
+        assert_eq!(places.len(), copies);
+        for place in places {
+            let mut damaged = file.clone();
+            damaged[place] ^= 1;
+            let damaged = pem::encode(&Pem::new("OPENSSH PRIVATE KEY", damaged));
+            refused(&damaged, public, "privateKey", "contradict");
+        }
+    }
+}
+
 /// Half of all P-521 scalars are shorter than their curve: OpenSSH leaves the zeros out.
 #[test]
 fn a_scalar_may_be_shorter_than_its_curve() {
@@ -197,6 +219,23 @@ fn rsa_numbers_that_make_no_key_are_refused() {
     der[300] ^= 1;
     let broken = pem::encode(&Pem::new("RSA PRIVATE KEY", der));
     refused(&broken, key!("rsa.pub"), "privateKey", "contradict");
+}
+
+/// Numbers of any length could keep a processor busy.
+#[test]
+fn an_rsa_key_of_an_odd_size_is_refused_before_it_is_worked_on() {
+    for (length, fix) in [(127, "bits"), (2049, "bits"), (128, "contradict"), (2048, "contradict")]
+    {
+        let number = vec![0x7f; length];
+        let mut section = Encoder::default();
+        section.u32(1).u32(1).text("ssh-rsa").bytes(&number).bytes(&[3]).bytes(&[5]);
+        section.bytes(&[1]).bytes(&[7]).bytes(&[11]).text("");
+        let mut file = Encoder::default();
+        file.raw(b"openssh-key-v1\0").text("none").text("none").text("").u32(1).text("");
+        let file = file.bytes(&section.finish()).finish();
+        let file = pem::encode(&Pem::new("OPENSSH PRIVATE KEY", file));
+        refused(&file, key!("rsa.pub"), "privateKey", fix);
+    }
 }
 
 #[test]
