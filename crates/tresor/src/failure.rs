@@ -56,7 +56,10 @@ impl From<KeyringError> for Failure {
     fn from(error: KeyringError) -> Self {
         let exit_code = match error {
             KeyringError::WrongRootKey => WRONG_ROOT_KEY,
-            KeyringError::Damaged | KeyringError::NewerFormat { .. } => DAMAGED,
+            KeyringError::Damaged
+            | KeyringError::NewerFormat { .. }
+            | KeyringError::OlderFormat { .. } => DAMAGED,
+            KeyringError::NoMemory => GENERAL,
         };
         Self { message: chain(&error), exit_code }
     }

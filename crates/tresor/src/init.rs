@@ -104,7 +104,8 @@ fn make_keyring(dir: &DataDir, root: &RootKey) -> Result<StoreId, Failure> {
     }
     let no_randomness = |error: crypto::NoRandomness| Failure::new(error.to_string());
     let store = StoreId::make().map_err(no_randomness)?;
-    let keyring = Keyring::make(store, root, SystemClock.now()).map_err(no_randomness)?;
+    let keyring = Keyring::make(store, root, SystemClock.now());
+    let keyring = keyring.map_err(|error| Failure::new(error.to_string()))?;
     dir.write_keyring(&keyring.to_file())?;
     Ok(store)
 }
