@@ -111,3 +111,23 @@ fn find(
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RootKey, StoreId};
+
+    /// Who kept an older file and the dropped root key has the keyring key of then.
+    #[test]
+    fn the_keyring_key_of_before_a_drop_opens_nothing_of_after_it() {
+        let now = Timestamp::default();
+        let [first, second] = [(); 2].map(|()| RootKey::make().unwrap());
+        let made = Keyring::make(StoreId::make().unwrap(), &first, now).unwrap().to_file();
+        let both = Keyring::with_slot_added(&made, &first, &second, now).unwrap();
+        let old = Unlocked::open(&both, (&first).into()).ok().unwrap().key;
+        let after = Keyring::with_slot_dropped(&both, &second, 1).unwrap();
+        let after = KeyringFile::decode(&after).unwrap();
+        assert!(after.verify(&old).is_err());
+        assert!(after.body.keks[0].unwrap(after.body.store, &old).is_err());
+    }
+}

@@ -219,22 +219,3 @@ fn a_slot_that_would_lock_out_or_help_nobody_is_refused() {
     let again = Keyring::with_slot_added(&only_words, &words, &words, now).err();
     assert_eq!(again, Some(SlotError::SameKey(2)));
 }
-
-/// Who kept an older file and the dropped root key has the keyring key of then, which must be of no
-/// use with the newer file.
-#[test]
-fn dropping_a_slot_changes_the_keyring_key() {
-    let (keyring, first) = make();
-    let (second, now) = (RootKey::make().unwrap(), Timestamp::default());
-    let both = Keyring::with_slot_added(&keyring.to_file(), &first, &second, now).unwrap();
-    let after = Keyring::with_slot_dropped(&both, &second, 1).unwrap();
-    // The old slot of the first root key, put back into the newer file, checksum made anew.
-    const SLOTS: usize = 39 + 73 + 1 + 69;
-    let content =
-        [&after[..SLOTS], &[2], &both[SLOTS + 1..SLOTS + 75], &after[SLOTS + 1..after.len() - 32]]
-            .concat();
-    let checksum = ring::digest::digest(&ring::digest::SHA256, &content);
-    let forged = [&content, checksum.as_ref()].concat();
-    assert_eq!(slot_numbers(&forged), [1, 2]);
-    assert_eq!(Keyring::open(&forged, &first).err(), Some(KeyringError::Damaged));
-}
