@@ -2,10 +2,8 @@
 //! the reverse one.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crypto::RootKey;
 use server::{App, Listener};
 use store::{DataDir, SledEngine};
 use sync::Worker;
@@ -15,16 +13,9 @@ use tokio::task::JoinSet;
 use crate::clock::SystemClock;
 use crate::failure::{Failure, chain};
 use crate::init::{Opened, open};
+use crate::root_key::Root;
+use crate::settings::Settings;
 use crate::source::InProcess;
-
-/// What a daemon needs to know.
-pub(crate) struct Options {
-    pub(crate) listen: SocketAddr,
-    pub(crate) insecure_plain_http: bool,
-    pub(crate) kubeconfig: Option<PathBuf>,
-    pub(crate) in_cluster: bool,
-    pub(crate) cluster_name: String,
-}
 
 /// A running daemon.
 pub(crate) struct Daemon {
@@ -39,19 +30,19 @@ impl Daemon {
     /// store is refused first.
     pub(crate) async fn start(
         dir: DataDir,
-        root: RootKey,
-        options: Options,
+        root: Root,
+        settings: &Settings,
     ) -> Result<Self, Failure> {
-        let listener = Listener::bind(options.listen, options.insecure_plain_http).await;
+        let listener = Listener::bind(settings.listen, settings.insecure_plain_http).await;
         let listener = listener.map_err(|error| Failure::new(chain(&error)))?;
         let address = listener.address().map_err(|error| Failure::new(error.to_string()))?;
-        let kubernetes = match &options.kubeconfig {
+        let kubernetes = match &settings.kubeconfig {
             Some(path) => Some(sync::client_from_kubeconfig(path).await),
-            None if options.in_cluster => Some(sync::client_in_cluster()),
+            None if settings.in_cluster => Some(sync::client_in_cluster()),
             None => None,
         };
         let kubernetes = kubernetes.transpose().map_err(|error| Failure::new(chain(&error)))?;
-        let opened = tokio::task::spawn_blocking(move || open(dir, &root));
+        let opened = tokio::task::spawn_blocking(move || open(dir, root.unlock()));
         let Opened { engine, vault } =
             opened.await.map_err(|_| Failure::new("the store could not be opened"))??;
         let stop = watch::Sender::new(false);
@@ -59,7 +50,7 @@ impl Daemon {
         let worker = Worker::new(
             source,
             kubernetes,
-            options.cluster_name,
+            settings.cluster_name.clone(),
             vault.store_id(),
             Arc::new(SystemClock),
         );
