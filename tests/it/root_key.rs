@@ -1,9 +1,11 @@
 //! Where the root key comes from, and how a store gets a second one and loses the first.
 
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::client::{Actor, WHOAMI};
 use crate::harness::{Daemon, Ended, Home, run, skip, tresor};
@@ -303,19 +305,28 @@ fn a_change_of_root_keys_killed_at_any_point_locks_nobody_out() {
     }
 }
 
-/// What a person types on a terminal of their own, made by `script`.
-fn typed(command: &Command, lines: &str) -> Ended {
-    let words: Vec<_> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| format!("'{}'", word.to_str().unwrap()))
-        .collect();
-    let feed = format!(
-        "(sleep 1; printf '%s' '{lines}'; sleep 1) | script -qefc \"{}\" /dev/null",
-        words.join(" ")
-    );
-    let mut shell = Command::new("sh");
-    crate::harness::clean(shell.args(["-c", &feed]));
-    run(&mut shell)
+/// A command on a terminal of its own, which `script` makes; each answer waits for its prompt.
+fn typed(command: &Command, answers: &[(&str, &str)]) -> Ended {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut script = Command::new("script");
+    crate::harness::clean(script.args(["-qefc", &words.join(" "), "/dev/null"]));
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    for (prompt, answer) in answers {
+        let asked = |shown: &[u8]| String::from_utf8_lossy(shown).contains(prompt);
+        let mut byte = [0];
+        while !asked(&shown) && screen.read(&mut byte).unwrap() > 0 {
+            shown.push(byte[0]);
+        }
+        // The prompt comes a moment before the echo is off.
+        std::thread::sleep(Duration::from_millis(500));
+        keys.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    }
+    screen.read_to_end(&mut shown).unwrap();
+    let stdout = String::from_utf8(shown).unwrap();
+    Ended { code: child.wait().unwrap().code(), stdout, stderr: String::new() }
 }
 
 #[test]
@@ -326,15 +337,17 @@ fn a_passphrase_is_asked_for_on_the_terminal_and_twice_for_a_new_store() {
     let home = Home::empty();
     let mut init = command(&home, &["init"]);
     init.arg("--passphrase");
-    let differ = typed(&init, &format!("{RIGHT}\n{WRONG}\n"));
-    assert!(differ.code == Some(1) && differ.stdout.contains("the two passphrases differ"));
-    let made = typed(&init, &format!("{RIGHT}\n{RIGHT}\n"));
+    let (first, second) = ("Passphrase: ", "The same again: ");
+    let differ = typed(&init, &[(first, RIGHT), (second, WRONG)]);
+    assert_eq!(differ.code, Some(1), "{differ:?}");
+    assert!(differ.stdout.contains("the two passphrases differ"), "{differ:?}");
+    let made = typed(&init, &[(first, RIGHT), (second, RIGHT)]);
     assert_eq!(made.code, Some(0), "{made:?}");
     assert!(!made.stdout.contains("horse"), "nothing is echoed: {made:?}");
     let token = made.stdout.lines().find(|line| line.starts_with("tresor_")).unwrap();
     serves(serve(&home).env("TRESOR_PASSPHRASE", RIGHT), token.trim());
     let mut again = command(&home, &["admin-token"]);
     again.arg("--passphrase");
-    assert_eq!(typed(&again, &format!("{RIGHT}\n")).code, Some(0));
-    assert_eq!(typed(&again, &format!("{WRONG}\n")).code, Some(3));
+    assert_eq!(typed(&again, &[(first, RIGHT)]).code, Some(0));
+    assert_eq!(typed(&again, &[(first, WRONG)]).code, Some(3));
 }

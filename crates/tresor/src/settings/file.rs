@@ -34,8 +34,9 @@ pub(crate) fn parse(shown: &Path, text: &str) -> Result<BTreeMap<&'static str, G
     entries.sort_by_key(|(key, _)| key.span().start);
     let mut given = BTreeMap::new();
     for (key, value) in entries {
-        let origin = Origin::File(at(key.span().start));
-        let setting = known(key.get_ref()).map_err(|what| format!("{origin}: {what}"))?;
+        let line = at(key.span().start);
+        let setting = known(key.get_ref()).map_err(|what| format!("{line}: {what}"))?;
+        let origin = Origin::File(line);
         let text = as_text(setting.form, value.get_ref()).ok_or_else(|| {
             let found = value.get_ref().type_str();
             format!("{}: this is of type {found}; {}", origin.of(setting), setting.takes())

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -87,11 +86,9 @@ impl Loaded {
 
     /// The settings that differ between the two.
     pub(crate) fn changed(&self, other: &Self) -> Vec<&'static Setting> {
-        let text = |loaded: &Self, setting: &Setting| {
-            loaded.given.get(setting.name).map(|given| given.text.clone())
-        };
         let effective = |loaded: &Self, setting: &Setting| {
-            text(loaded, setting).or_else(|| setting.default.map(str::to_owned))
+            let given = loaded.given.get(setting.name).map(|given| given.text.clone());
+            given.or_else(|| setting.default.map(str::to_owned))
         };
         let differs = |setting: &&Setting| effective(self, setting) != effective(other, setting);
         TABLE.iter().filter(differs).collect()
@@ -109,39 +106,32 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(line) => f.write_str(line),
-            Self::Environment => f.write_str("the environment"),
-            Self::Flag => f.write_str("the command line"),
-        }
-    }
-}
-
-/// An empty variable counts as none, as in a manifest that leaves it open.
+/// What was given is checked in each place, also where another place wins. An empty variable counts
+/// as none, as in a manifest that leaves it open.
 pub(super) fn merge(
     flags: &BTreeMap<&'static str, String>,
     environment: impl Fn(&str) -> Option<OsString>,
-    mut given: BTreeMap<&'static str, Given>,
+    mut from_file: BTreeMap<&'static str, Given>,
 ) -> Result<Loaded, String> {
-    let mut settings = Settings::default();
+    let mut loaded = Loaded::default();
     for setting in &TABLE {
         let variable = setting.variable();
-        if let Some(text) = environment(&variable).filter(|text| !text.is_empty()) {
-            let text = text.into_string().map_err(|_| format!("{variable}: this is no UTF-8"))?;
-            given.insert(setting.name, Given { text, origin: Origin::Environment });
-        }
-        if let Some(text) = flags.get(setting.name) {
-            given.insert(setting.name, Given { text: text.clone(), origin: Origin::Flag });
-        }
-        if let Some(Given { text, origin }) = given.get(setting.name)
-            && !setting.store(&mut settings, text)
-        {
-            return Err(format!("{}: this does not fit; {}", origin.of(setting), setting.takes()));
+        let text = environment(&variable).filter(|text| !text.is_empty());
+        let text = text.map(OsString::into_string).transpose();
+        let text = text.map_err(|_| format!("{variable}: this is no UTF-8"))?;
+        let places = [
+            from_file.remove(setting.name),
+            text.map(|text| Given { text, origin: Origin::Environment }),
+            flags.get(setting.name).map(|text| Given { text: text.clone(), origin: Origin::Flag }),
+        ];
+        for given in places.into_iter().flatten() {
+            if !setting.store(&mut loaded.settings, &given.text) {
+                let place = given.origin.of(setting);
+                return Err(format!("{place}: this does not fit; {}", setting.takes()));
+            }
+            loaded.given.insert(setting.name, given);
         }
     }
-    let loaded = Loaded { settings, given };
     check_together(&loaded)?;
     Ok(loaded)
 }
@@ -246,6 +236,9 @@ mod tests {
         assert_eq!(kept(merge(&BTreeMap::new(), |_| Some("".into()), file()).unwrap()), 1);
         assert_eq!(kept(merge(&BTreeMap::new(), variable, file()).unwrap()), 2);
         assert_eq!(kept(merge(&flags, variable, file()).unwrap()), 3);
+        let out_of_range = file::parse(Path::new("t.toml"), "keep-versions = 0\n").unwrap();
+        let error = merge(&flags, variable, out_of_range).err().unwrap();
+        assert!(error.starts_with("t.toml:1: keep-versions: "), "also where another wins: {error}");
     }
 
     fn check(text: &str, expected: &str) {
