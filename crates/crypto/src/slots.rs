@@ -7,7 +7,7 @@ use crate::keyring_file::{KekEntry, KeyringFile, MAX_SLOTS};
 use crate::keys::KeyringKey;
 use crate::passphrase::NoMemory;
 use crate::slot::Slot;
-use crate::{Keyring, KeyringError, MakeError, SlotError, SlotInfo, Unlock};
+use crate::{Keyring, KeyringError, MakeError, SlotError, SlotInfo, StoreId, Unlock};
 
 /// A keyring file whose every byte is known to be authentic.
 pub(crate) struct Unlocked {
@@ -21,10 +21,8 @@ impl Unlocked {
     pub(crate) fn open(file: &[u8], root: Unlock<'_>) -> Result<Self, KeyringError> {
         let file = KeyringFile::decode(file)?;
         let found = find(&file.body.slots, file.body.store, root);
-        let (slot, key) = found.map_err(|NoMemory| KeyringError::NoMemory)?.ok_or(
-            // A slot that was changed on purpose looks the same.
-            KeyringError::WrongRootKey,
-        )?;
+        let found = found.map_err(|NoMemory| KeyringError::NoMemory)?;
+        let (slot, key) = found.ok_or(KeyringError::WrongRootKey)?;
         file.verify(&key).map_err(|Refused| KeyringError::Damaged)?;
         Ok(Self { file, key, slot })
     }
@@ -101,7 +99,7 @@ impl Keyring {
 /// The root key's slot, and the keyring key in it.
 fn find(
     slots: &[Slot],
-    store: crate::StoreId,
+    store: StoreId,
     root: Unlock<'_>,
 ) -> Result<Option<(u8, KeyringKey)>, NoMemory> {
     for slot in slots {
@@ -115,7 +113,7 @@ fn find(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{RootKey, StoreId};
+    use crate::RootKey;
 
     /// Who kept an older file and the dropped root key has the keyring key of then.
     #[test]

@@ -41,7 +41,7 @@ enum RootKeyCommand {
     /// Drop a root key. Give the one that stays.
     Drop(DropArgs),
     /// Print which root keys there are; nothing of it is secret.
-    Status(StoreArgs),
+    Status(StoreSettings),
 }
 
 /// A data directory and the key to it.
@@ -150,20 +150,22 @@ impl RootKeyCommand {
                 slots::drop_slot(loaded.data_dir()?, &staying, slot)?;
                 print(&format!("slot {slot} was dropped; its root key opens the store no more\n"))
             }
-            Self::Status(args) => print(&slots::status(args.load()?.data_dir()?)?),
+            Self::Status(settings) => print(&slots::status(settings.load()?.data_dir()?)?),
         }
     }
 }
 
-impl StoreArgs {
+impl StoreSettings {
     fn load(&self) -> Result<Loaded, Failure> {
-        let loaded = self.settings.0.sources().load()?;
+        let loaded = self.0.sources().load()?;
         logging::start(&loaded.settings, LevelFilter::ERROR);
         Ok(loaded)
     }
+}
 
+impl StoreArgs {
     fn open(&self) -> Result<(Loaded, RootSource), Failure> {
-        let loaded = self.load()?;
+        let loaded = self.settings.load()?;
         let root = RootSource::configured(&loaded, self.passphrase)?;
         Ok((loaded, root))
     }

@@ -3,7 +3,7 @@
 use tokio::signal::unix::Signal;
 
 use crate::logging::Levels;
-use crate::settings::{Loaded, Sources};
+use crate::settings::{Loaded, Setting, Sources};
 
 /// What the daemon was started with.
 pub(crate) struct Reload {
@@ -32,7 +32,7 @@ impl Reload {
         self.levels.apply(&loaded.settings);
         let changed = loaded.changed(&self.running);
         let (live, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|row| row.live);
-        let names = |rows: Vec<&crate::settings::Setting>| {
+        let names = |rows: Vec<&Setting>| {
             rows.into_iter().map(|row| row.name).collect::<Vec<_>>().join(", ")
         };
         let (live, waiting) = (names(live), names(waiting));

@@ -33,7 +33,8 @@ const INTRODUCTION: &str = "\
 
 Each setting is a key in the configuration file, a flag of `tresor serve` (two hyphens in front) and an
 environment variable. The flag wins over the environment, that over the file, and that over the
-default. An empty variable counts as none.
+default. An empty variable counts as none, and one of an unknown name is not noticed, since Kubernetes
+sets such variables for a Service that is called `tresor`.
 
 There is no default path for the file: `--config FILE` or `TRESOR_CONFIG` names it. It is TOML, flat;
 what is unknown, of the wrong type, out of range or contradictory is refused with its line.
