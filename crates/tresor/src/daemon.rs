@@ -2,29 +2,23 @@
 //! the reverse one.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crypto::RootKey;
-use server::{App, Listener};
+use server::{App, Limits, Listener};
 use store::{DataDir, SledEngine};
 use sync::Worker;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use vault::Vault;
 
 use crate::clock::SystemClock;
 use crate::failure::{Failure, chain};
 use crate::init::{Opened, open};
+use crate::process_metrics::ProcessMetrics;
+use crate::root_key::Root;
+use crate::settings::Settings;
 use crate::source::InProcess;
-
-/// What a daemon needs to know.
-pub(crate) struct Options {
-    pub(crate) listen: SocketAddr,
-    pub(crate) insecure_plain_http: bool,
-    pub(crate) kubeconfig: Option<PathBuf>,
-    pub(crate) in_cluster: bool,
-    pub(crate) cluster_name: String,
-}
 
 /// A running daemon.
 pub(crate) struct Daemon {
@@ -39,19 +33,23 @@ impl Daemon {
     /// store is refused first.
     pub(crate) async fn start(
         dir: DataDir,
-        root: RootKey,
-        options: Options,
+        root: Root,
+        settings: &Settings,
     ) -> Result<Self, Failure> {
-        let listener = Listener::bind(options.listen, options.insecure_plain_http).await;
-        let listener = listener.map_err(|error| Failure::new(chain(&error)))?;
+        let listener = listen(settings.listen, settings).await?;
         let address = listener.address().map_err(|error| Failure::new(error.to_string()))?;
-        let kubernetes = match &options.kubeconfig {
+        let kubernetes = match &settings.kubeconfig {
             Some(path) => Some(sync::client_from_kubeconfig(path).await),
-            None if options.in_cluster => Some(sync::client_in_cluster()),
+            None if settings.in_cluster => Some(sync::client_in_cluster()),
             None => None,
         };
         let kubernetes = kubernetes.transpose().map_err(|error| Failure::new(chain(&error)))?;
-        let opened = tokio::task::spawn_blocking(move || open(dir, &root));
+        let metrics = match settings.metrics_listen {
+            Some(address) => Some(listen(address, settings).await?),
+            None => None,
+        };
+        let kept = vault_settings(settings);
+        let opened = tokio::task::spawn_blocking(move || open(dir, root.unlock(), kept));
         let Opened { engine, vault } =
             opened.await.map_err(|_| Failure::new("the store could not be opened"))??;
         let stop = watch::Sender::new(false);
@@ -59,17 +57,18 @@ impl Daemon {
         let worker = Worker::new(
             source,
             kubernetes,
-            options.cluster_name,
+            settings.cluster_name.clone(),
             vault.store_id(),
             Arc::new(SystemClock),
         );
         let mut tasks = JoinSet::new();
-        tasks.spawn(
-            listener.serve(
-                App::new(vault.clone(), server::Limits::default(), Vec::new()),
-                stopped(&stop),
-            ),
-        );
+        let mut app = App::new(vault.clone(), limits(settings), vec![Box::new(ProcessMetrics)]);
+        if let Some(metrics) = metrics {
+            tasks.spawn(metrics.serve_metrics(app.clone(), stopped(&stop)));
+            app = app.without_metrics();
+        }
+        tasks.spawn(listener.serve(app, stopped(&stop)));
+        tasks.spawn(purge_expired(vault, stopped(&stop)));
         tasks.spawn(worker.run(stopped(&stop)));
         Ok(Self { address, engine, stop, tasks })
     }
@@ -101,6 +100,48 @@ impl Daemon {
         let engine = self.engine;
         let closed = tokio::task::spawn_blocking(move || engine.close()).await;
         Ok(closed.map_err(|_| Failure::new("the store could not be closed"))??)
+    }
+}
+
+async fn listen(address: SocketAddr, settings: &Settings) -> Result<Listener, Failure> {
+    let bound = Listener::bind(address, settings.insecure_plain_http).await;
+    bound.map_err(|error| Failure::new(chain(&error)))
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Limits {
+        connections: count(settings.max_connections),
+        requests: count(settings.max_requests),
+        watch: Duration::from_secs(settings.max_watch_seconds.into()),
+        bookmark: Duration::from_secs(settings.bookmark_seconds.into()),
+    }
+}
+
+fn vault_settings(settings: &Settings) -> vault::Settings {
+    vault::Settings {
+        keep_versions: settings.keep_versions,
+        purge_after_seconds: u64::from(settings.purge_after_days) * 24 * 3600,
+    }
+}
+
+/// Purges what was deleted long enough ago: when the daemon starts, and then once an hour.
+async fn purge_expired(vault: Arc<Vault>, stop: impl Future<Output = ()>) {
+    let mut stop = std::pin::pin!(stop);
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        tokio::select! {
+            _ = hours.tick() => {}
+            () = &mut stop => return,
+        }
+        let vault = vault.clone();
+        match tokio::task::spawn_blocking(move || vault.purge_expired()).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(count)) => tracing::info!(secrets.count = count, "deleted secrets were purged"),
+            // It is tried again in an hour; the store's own failure is told elsewhere too.
+            Ok(Err(error)) => tracing::warn!(%error, "deleted secrets could not be purged"),
+            Err(_) => return,
+        }
     }
 }
 
