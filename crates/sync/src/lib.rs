@@ -17,20 +17,27 @@
 //! * What fails is shown as the state of its projection, retried with capped back-off, and does not
 //!   delay the others.
 
+mod acts;
 mod backoff;
+mod basket;
+mod brake;
+mod claim;
 mod client;
 mod decide;
 mod desired;
 mod desk;
 mod digest;
+mod election;
 mod failure;
 mod follow;
 mod kubernetes;
+mod lease;
 mod marks;
 mod metrics;
 mod names;
 mod observed;
 mod reconcile;
+mod reveal;
 mod schedule;
 mod source;
 mod statuses;
@@ -40,8 +47,10 @@ mod views;
 mod watch;
 mod worker;
 
+pub use brake::Brake;
 pub use client::{ClientError, client_from_kubeconfig, client_in_cluster};
-pub use metrics::SyncMetrics;
+pub use lease::LeaseName;
+pub use metrics::{LAG_BOUNDS, Lags, STATES, SyncMetrics};
 pub use source::{
     Change, Changes, ProjectRules, Revealed, SecretMeta, Snapshot, Source, SourceError,
 };
