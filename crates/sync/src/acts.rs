@@ -1,5 +1,6 @@
 //! What the loop starts, and what it makes of how that ended.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::{Placement, ProjectionState, Retired, SecretPath, Uid};
@@ -62,7 +63,7 @@ impl<S: Source> Desk<S> {
                 return self.hold_back(&placement, *owner, ids);
             }
             // What is not listed yet may hold more that is to go, and counts too.
-            if reach.views.are_starting() {
+            if reach.held.counts(&placement) && reach.views.are_starting() {
                 return;
             }
         }
@@ -136,10 +137,7 @@ impl<S: Source> Desk<S> {
             self.resume_deletions(now);
         }
         for placement in free {
-            let contest = self.desired.contest(&placement);
-            let winners = contest.winner.map(|wanted| wanted.secrets).unwrap_or_default();
-            let claims = |uid| winners.iter().chain(&contest.losers).any(|s| s.uid == uid);
-            self.statuses.keep_only(&placement, claims);
+            self.statuses.keep_only(&placement, &self.desired.contest(&placement).uids());
         }
     }
 
@@ -214,8 +212,10 @@ impl<S: Source> Desk<S> {
         let Report { placement, wanted, expected, result, .. } = report;
         let current = self.desired.wanted(&placement);
         let same = current.filter(|now| wanted.is_some_and(|then| then.owner == now.owner));
+        let shown = expected.iter().flat_map(|expected| &expected.shown);
+        let shown: BTreeMap<_, _> = shown.map(|shown| (shown.uid, shown)).collect();
         for secret in same.iter().flat_map(|wanted| &wanted.secrets) {
-            let shown = expected.iter().flat_map(|e| &e.shown).find(|s| s.uid == secret.uid);
+            let shown = shown.get(&secret.uid);
             match (&result, shown.map(|shown| (shown.outcome, shown))) {
                 (Err(failure), _) => self.statuses.failed(secret, &placement, failure.clone()),
                 (Ok(_), Some((Outcome::In, shown))) => {

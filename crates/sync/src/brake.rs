@@ -71,7 +71,12 @@ impl Held {
 
     /// Whether the deletion of that copy is held back.
     pub(crate) fn holds_back(&self, placement: &Placement) -> bool {
-        self.holds() && self.doomed.contains_key(placement)
+        self.holds() && self.counts(placement)
+    }
+
+    /// Whether the deletion of that copy counts, since nobody has released it.
+    pub(crate) fn counts(&self, placement: &Placement) -> bool {
+        self.doomed.contains_key(placement)
     }
 
     /// Whether that merged copy may lose as many entries as it likes.

@@ -1,5 +1,6 @@
 //! Who wants a place in the cluster, and what it wants there. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{ProjectPath, Uid};
@@ -75,4 +76,12 @@ pub(crate) struct Contest {
     pub(crate) winner: Option<Wanted>,
     /// The secrets that found the name or the key taken.
     pub(crate) losers: Vec<Arc<SecretMeta>>,
+}
+
+impl Contest {
+    /// The secrets that are or would like to be there.
+    pub(crate) fn uids(&self) -> BTreeSet<Uid> {
+        let winners = self.winner.iter().flat_map(|wanted| &wanted.secrets);
+        winners.chain(&self.losers).map(|secret| secret.uid).collect()
+    }
 }

@@ -100,9 +100,14 @@ impl<S: Source> Desk<S> {
     /// Watches the namespaces that are in use now, and no others.
     pub(crate) fn cover(&mut self) {
         let in_use = self.in_use();
-        if let Ok(reach) = &mut self.reach {
-            reach.views.cover(&in_use);
-            reach.held.keep_only(|placement| in_use.contains(&placement.namespace));
+        let Ok(reach) = &mut self.reach else {
+            return;
+        };
+        let waited = reach.views.are_starting();
+        reach.views.cover(&in_use);
+        reach.held.keep_only(|placement| in_use.contains(&placement.namespace));
+        if waited && !reach.views.are_starting() {
+            self.resume_deletions(Instant::now());
         }
     }
 
@@ -114,10 +119,10 @@ impl<S: Source> Desk<S> {
 
     /// What is desired in a place may have changed: show it, and work on it.
     fn touch(&mut self, placement: &Placement, now: Instant) {
-        let Contest { winner, losers } = self.desired.contest(placement);
+        let contest = self.desired.contest(placement);
+        self.statuses.keep_only(placement, &contest.uids());
+        let Contest { winner, losers } = contest;
         let winners = winner.map(|wanted| wanted.secrets).unwrap_or_default();
-        let claims = |uid| winners.iter().chain(&losers).any(|secret| secret.uid == uid);
-        self.statuses.keep_only(placement, claims);
         let reach = match &self.reach {
             Ok(reach) => reach,
             Err(reason) => {
@@ -142,11 +147,14 @@ impl<S: Source> Desk<S> {
     /// Something about a place has changed: work on it, and count whether a copy there is to go.
     pub(crate) fn reconsider(&mut self, placement: &Placement, now: Instant) {
         let wanted = self.desired.winner(placement).map(Claim::owner);
-        let doomed = if self.is_deletion(placement) { self.dooming(placement) } else { None };
+        let doomed = self.dooming(placement).filter(|_| self.is_deletion(placement));
         let Ok(reach) = &mut self.reach else {
             return;
         };
-        reach.held.consider(placement, doomed.map(|(_, ids)| ids).unwrap_or_default());
+        // What waits for somebody's finalizer was deleted before.
+        let deleted = reach.views.observed(placement).is_some_and(|observed| observed.deleting);
+        let counted = doomed.filter(|_| !deleted).map(|(_, ids)| ids);
+        reach.held.consider(placement, counted.unwrap_or_default());
         match wanted {
             Some(Owner::Project(_)) => reach.schedule.hasten_together(placement, now),
             Some(Owner::Secret(_)) | None => reach.schedule.hasten(placement, now),

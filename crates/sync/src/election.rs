@@ -77,14 +77,9 @@ impl Election {
         self.renewed = Some(began);
     }
 
-    /// Until when we lead, unless we renew again.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.renewed.map(|renewed| renewed + RENEW_DEADLINE)
-    }
-
-    /// Whether we lead.
-    pub(crate) fn leads(&self, now: Instant) -> bool {
-        self.deadline().is_some_and(|deadline| now < deadline)
+    /// Until when we lead, if we do, unless we renew again.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.renewed.map(|renewed| renewed + RENEW_DEADLINE).filter(|deadline| now < *deadline)
     }
 }
 
@@ -113,6 +108,10 @@ mod tests {
 
     fn candidate(name: &str) -> Election {
         Election::new(name.to_owned())
+    }
+
+    fn leads(candidate: &Election, now: Instant) -> bool {
+        candidate.deadline(now).is_some()
     }
 
     fn held_by(name: &str, renewed: u64) -> LeaseSpec {
@@ -144,8 +143,13 @@ mod tests {
     fn a_leader_that_cannot_renew_stops_before_its_lease_ends() {
         let (mut us, start) = (candidate("us"), Instant::now());
         us.renewed(start);
-        assert!(us.leads(start) && us.leads(start + Duration::from_secs(9)));
-        assert!(!us.leads(start + RENEW_DEADLINE));
+        assert!(leads(&us, start) && leads(&us, start + Duration::from_secs(9)));
+        assert!(!leads(&us, start + RENEW_DEADLINE));
+        assert_eq!(
+            us.deadline(start + RENEW_DEADLINE),
+            None,
+            "a past deadline cuts attempts short"
+        );
         assert!(RENEW_DEADLINE + RETRY < LEASE);
     }
 
@@ -154,7 +158,7 @@ mod tests {
         let (mut us, now) = (candidate("us"), Instant::now());
         us.renewed(now);
         us.may_take(&held_by("other", 1), now);
-        assert!(!us.leads(now));
+        assert!(!leads(&us, now));
     }
 
     #[test]

@@ -95,20 +95,16 @@ impl Elector {
     async fn round(&mut self) -> Duration {
         let began = Instant::now();
         let limit = began + TIME_OUT;
-        let limit =
-            self.election.deadline().map_or(limit, |deadline| deadline.max(began).min(limit));
+        let limit = self.election.deadline(began).map_or(limit, |deadline| deadline.min(limit));
         let failure = match tokio::time::timeout_at(limit, self.attempt(began)).await {
             Ok(Ok(())) | Ok(Err(CallError::Changed)) => Failure::not_leading(),
             Ok(Err(CallError::Failed(failure))) => failure,
             Err(_elapsed) => Failure::timed_out(),
         };
         let now = Instant::now();
-        let leads = self.election.leads(now);
-        self.tell(if leads { Ok(()) } else { Err(failure) });
-        match self.election.deadline().filter(|_| leads) {
-            Some(deadline) => RETRY.min(deadline - now),
-            None => RETRY,
-        }
+        let deadline = self.election.deadline(now);
+        self.tell(deadline.map(|_| ()).ok_or(failure));
+        deadline.map_or(RETRY, |deadline| RETRY.min(deadline - now))
     }
 
     fn tell(&self, standing: Standing) {

@@ -74,7 +74,8 @@ impl<S: Source> Reconciler<S> {
         self.source.reveal(&secret.path, secret.uid).await.map_err(|error| {
             let error: &dyn std::error::Error = &error;
             tracing::debug!(secret.uid = %secret.uid, error, "a secret was not revealed");
-            let message = "Tresor could not read the secret; it tries again";
+            let message =
+                "Tresor could not read the secret, or one that shares its place; it tries again";
             CallError::Failed(Failure::new(ProjectionState::Failed, message))
         })
     }

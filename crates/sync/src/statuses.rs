@@ -1,6 +1,6 @@
 //! How each projection stands, told to the source whenever it changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use domain::{
@@ -25,16 +25,17 @@ impl<S: Source> Statuses<S> {
     }
 
     /// Forgets the projections of secrets that no longer claim the place.
-    pub(crate) fn keep_only(&mut self, placement: &Placement, claims: impl Fn(Uid) -> bool) {
+    pub(crate) fn keep_only(&mut self, placement: &Placement, claims: &BTreeSet<Uid>) {
         let Some(known) = self.all.get_mut(placement) else {
             return;
         };
         known.retain(|uid, status| {
-            if !claims(*uid) {
+            let stays = claims.contains(uid);
+            if !stays {
                 self.source.forget(*uid, placement);
                 self.metrics.leave(status.state);
             }
-            claims(*uid)
+            stays
         });
         if known.is_empty() {
             self.all.remove(placement);

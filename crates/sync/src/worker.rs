@@ -116,7 +116,10 @@ impl<S: Source> Worker<S> {
             self.metrics.set_braked(0);
             tokio::select! {
                 () = &mut shutdown => break,
-                Ok(()) = standing.changed() => {}
+                changed = standing.changed() => if changed.is_err() {
+                    // Without an election nobody may be sure to lead.
+                    break;
+                },
                 () = self.session(now) => {}
             }
         }

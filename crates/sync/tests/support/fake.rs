@@ -128,7 +128,7 @@ impl Fake {
     /// Binds a secret to these projects and no others.
     pub(crate) fn bind(&self, n: u8, to: &[&str]) {
         self.alter(n, |stored| {
-            stored.meta.bound_to = to.iter().map(|name| project(name)).collect()
+            stored.meta.bound_to = to.iter().map(|name| project(name)).collect();
         });
     }
 
