@@ -183,3 +183,67 @@ pub(crate) async fn confirm<S: Source>(source: &S, tombstones: Vec<Tombstone>) -
     }
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::marks::Origin;
+    use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Uid};
+
+    const UID: Uid = Uid::from_bytes([1; 16]);
+
+    fn project() -> ProjectPath {
+        ProjectPath { org: OrgName::default_org(), project: ProjectName::parse("p").unwrap() }
+    }
+
+    fn place() -> Placement {
+        let namespace = Namespace::parse("ns").unwrap();
+        Placement { cluster: "c".to_owned(), namespace, name: "env".to_owned() }
+    }
+
+    fn secret() -> Retired {
+        let path = SecretPath { project: project(), name: SecretName::parse("A").unwrap() };
+        Retired::Secret { path, uid: UID }
+    }
+
+    fn rule() -> Retired {
+        Retired::Rule { project: project(), namespace: place().namespace }
+    }
+
+    /// Of a secret's and a rule's tombstone, those that are confirmed when a merged copy was found.
+    fn confirmed(what: &[Retired], settled: bool) -> Vec<Retired> {
+        let mut tombstones = Tombstones::default();
+        for what in what {
+            let (id, at) = (UID, Revision::ZERO);
+            tombstones.insert(Tombstone { id, at, what: what.clone() });
+        }
+        let unsettled = if settled { BTreeSet::new() } else { [place()].into() };
+        let in_use = [place().namespace].into();
+        let mut sweep = Sweep::new(&tombstones, in_use, unsettled, std::iter::empty());
+        let path = project();
+        let origin = Origin::Project { path: &path, uid: UID, entries: 1, changed_at: None };
+        let marks = Marks::expected(&origin, &place(), "s");
+        sweep.found.insert(place().namespace, vec![(place().name, marks)]);
+        let nothing = Desired::new("c".to_owned());
+        let done = sweep.confirmed("c", "s", &tombstones, &nothing);
+        done.into_iter().map(|tombstone| tombstone.what).collect()
+    }
+
+    #[test]
+    fn a_secret_s_tombstone_waits_for_merged_copies_that_may_still_hold_its_entry() {
+        assert_eq!(confirmed(&[secret()], true), [secret()]);
+        assert_eq!(confirmed(&[secret()], false), []);
+        // This copy goes as a whole, and until then nobody empties it.
+        assert_eq!(confirmed(&[secret(), rule()], true), []);
+    }
+
+    #[test]
+    fn a_namespace_that_was_not_listed_confirms_nothing() {
+        let mut tombstones = Tombstones::default();
+        tombstones.insert(Tombstone { id: UID, at: Revision::ZERO, what: secret() });
+        let in_use = BTreeSet::from([place().namespace]);
+        let sweep = Sweep::new(&tombstones, in_use, BTreeSet::new(), std::iter::empty());
+        let nothing = Desired::new("c".to_owned());
+        assert!(sweep.confirmed("c", "s", &tombstones, &nothing).is_empty());
+    }
+}

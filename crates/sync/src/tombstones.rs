@@ -230,4 +230,91 @@ mod tests {
         all.remove(&(Revision::new(2), secret(UID)));
         assert!(standing(&all) == 0 && all.is_empty());
     }
+
+    fn binding(to: &str) -> Retired {
+        Retired::Binding { path: path(), uid: UID, project: project(to) }
+    }
+
+    fn each(of: &str, namespace: &str) -> ProjectRules {
+        let rules = vec![ProjectionRule {
+            mode: ProjectionMode::Each,
+            namespace: Namespace::parse(namespace).unwrap(),
+            name_pattern: NamePattern::default_for(ProjectionMode::Each),
+        }];
+        ProjectRules { path: project(of), uid: UID, rules }
+    }
+
+    fn meta(bound_to: &[&str]) -> SecretMeta {
+        SecretMeta {
+            path: path(),
+            uid: UID,
+            kind: SecretType::Opaque,
+            bound_to: bound_to.iter().map(|name| project(name)).collect(),
+            version: Some(1),
+            changed_at: rv(),
+        }
+    }
+
+    #[test]
+    fn a_binding_s_tombstone_stands_for_the_copies_that_nothing_desires_any_more() {
+        let mut desired = Desired::new("c".to_owned());
+        desired.put_rules(each("p", "home"));
+        desired.put_rules(each("q", "bound"));
+        desired.put_rules(each("r", "other"));
+        desired.put_secret(meta(&["r"]));
+        assert!(covered(binding("q"), "bound", &desired));
+        assert!(
+            !covered(binding("q"), "home", &desired) && !covered(binding("q"), "other", &desired)
+        );
+    }
+
+    /// Who wants the copy now has to have marked it, or its own tombstone would never find it.
+    #[test]
+    fn a_rule_s_tombstone_waits_until_the_copy_names_whose_rule_keeps_it() {
+        let mut desired = Desired::new("c".to_owned());
+        desired.put_rules(each("q", "ns"));
+        desired.put_secret(meta(&["q"]));
+        let standing = |by: &str| {
+            let (placement, path, by) = (place("ns"), path(), project(by));
+            let origin =
+                Origin::Secret { path: &path, uid: UID, version: 1, changed_at: rv(), by: &by };
+            let marks = Marks::expected(&origin, &placement, "s");
+            let copy = Copy { placement: &placement, owner: Owner::Secret(UID), marks: &marks };
+            let mut all = Tombstones::default();
+            all.insert(Tombstone { id: UID, at: Revision::ZERO, what: rule("p", "ns") });
+            assert!(all.dooming(&copy, &desired).is_empty(), "what is desired goes");
+            !all.standing_for(&copy, &desired).is_empty()
+        };
+        assert!(standing("p"));
+        assert!(!standing("q"));
+    }
+
+    #[test]
+    fn a_merged_copy_goes_only_with_its_rule() {
+        let nothing = Desired::new("c".to_owned());
+        let (placement, by) = (place("ns"), project("p"));
+        let origin = Origin::Project { path: &by, uid: UID, entries: 1, changed_at: None };
+        let marks = Marks::expected(&origin, &placement, "s");
+        let copy = Copy { placement: &placement, owner: Owner::Project(UID), marks: &marks };
+        for (what, goes) in [(secret(UID), false), (binding("p"), false), (rule("p", "ns"), true)] {
+            let mut all = Tombstones::default();
+            all.insert(Tombstone { id: UID, at: Revision::ZERO, what: what.clone() });
+            assert_eq!(!all.dooming(&copy, &nothing).is_empty(), goes, "{what:?}");
+        }
+    }
+
+    #[test]
+    fn lost_entries_are_accounted_for_by_what_retired_them() {
+        let mut all = Tombstones::default();
+        let other = Uid::from_bytes([2; 16]);
+        for (n, what) in
+            [secret(UID), binding("p"), binding("q"), rule("p", "ns")].into_iter().enumerate()
+        {
+            all.insert(Tombstone { id: UID, at: Revision::new(n as u64), what });
+        }
+        assert_eq!(all.accounting_for(&project("p"), |_| false), 2);
+        assert_eq!(all.accounting_for(&project("q"), |_| false), 1);
+        assert_eq!(all.accounting_for(&project("q"), |uid| uid == UID), 2);
+        assert_eq!(all.accounting_for(&project("r"), |uid| uid == other), 0);
+    }
 }

@@ -1,6 +1,7 @@
 //! Mass deletion waits for a person, and nothing else does.
 
 use domain::{ProjectionMode::Merged, ProjectionState, Retired};
+use serde_json::json;
 
 use crate::support::{Running, World, secret_path, uid};
 
@@ -45,13 +46,37 @@ async fn more_deletions_than_allowed_wait_for_a_release(world: &World, worker: &
     assert_eq!((worker.metrics.braked(), worker.metrics.deletes()), (5, 0));
     assert_eq!(worker.metrics.projections(ProjectionState::Braked), 5);
 
+    // What is deleted already and waits for a finalizer is not counted once more.
+    let finalizers = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    for n in 40..45 {
+        world.patch(NS, &format!("s{n}"), finalizers.clone()).await;
+    }
     worker.brake.release();
+    for n in 40..45 {
+        let name = format!("s{n}");
+        world
+            .until("it is deleted and held", async || {
+                let secret = world.get(NS, &name).await;
+                secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_some())
+            })
+            .await;
+    }
+    let what = Retired::Secret { path: secret_path("brake", "other"), uid: uid(46) };
+    world.fake.together(|fake| {
+        fake.remove("brake", "other", 46);
+        fake.entomb(what.clone());
+    });
+    world.removed(&what).await;
+    for n in 40..45 {
+        let release = json!({"metadata": {"finalizers": null}});
+        world.patch(NS, &format!("s{n}"), release).await;
+    }
     for n in 40..45 {
         world.removed(&gone(n)).await;
         assert!(world.get(NS, &format!("s{n}")).await.is_none());
         world.until("it is forgotten", async || world.status(n).is_none()).await;
     }
-    assert_eq!((worker.metrics.braked(), worker.metrics.deletes()), (0, 5));
+    assert_eq!((worker.metrics.braked(), worker.metrics.deletes()), (0, 6));
 }
 
 async fn a_merged_copy_keeps_its_entries_until_a_release(world: &World, worker: &Running) {

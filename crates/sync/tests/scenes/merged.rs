@@ -119,6 +119,8 @@ async fn many_changes_are_few_writes(world: &World, worker: &Running) {
     let writes = worker.metrics.writes() - before;
     assert!((1..=10).contains(&writes), "{writes} writes");
     assert_eq!(world.get(NS, COPY).await.unwrap().data.unwrap().len(), 102);
+    assert!(worker.metrics.projections(ProjectionState::Synced) >= 102);
+    assert!(worker.metrics.lags().counts.iter().sum::<u64>() > 0);
 
     let what: Vec<_> = (100..200).map(|n| gone(&format!("V{n}"), n)).collect();
     world.fake.together(|fake| {
