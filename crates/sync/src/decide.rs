@@ -80,7 +80,8 @@ impl Expected {
     /// Whether a merged copy would lose more than half of its entries without tombstones that say
     /// why.
     fn loses_too_much(&self, ground: &Ground<'_>, observed: &Observed) -> bool {
-        let before = observed.marks.entries();
+        // Anybody may have written any number there.
+        let before = observed.marks.entries().min(observed.keys);
         let lost = before.saturating_sub(self.entries());
         ground.accounted.is_some_and(|accounted| {
             before >= FEW_ENTRIES && lost.saturating_sub(accounted) * 2 > before
@@ -239,6 +240,7 @@ mod tests {
                 labelled: true,
                 marks,
                 adopt: None,
+                keys: 12,
                 digest,
             };
             let (expected, observed) = (Some(expected), Some(observed));
@@ -376,6 +378,8 @@ mod tests {
         Case { accounted: Some(1), ..Case::merged(10, 4) }.leads_to(Action::Update);
         Case { accounted: None, ..Case::merged(10, 0) }.leads_to(Action::Update);
         Case::merged(10, 20).leads_to(Action::Update);
+        let few = Case::merged(200, 4).observe(|o| o.keys = 4);
+        few.leads_to(Action::Update);
     }
 
     #[test]

@@ -104,8 +104,9 @@ impl Marks {
     ///
     /// The place is what tells our object from a copy that somebody made of it: `kubectl get -o
     /// yaml`, a new name, `kubectl apply`, and all annotations came along. A merged copy and a
-    /// secret's are told apart by the source; one whose source was tampered with is still repaired
-    /// where something is wanted, but no tombstone stands for it, so it is never deleted.
+    /// secret's are told apart by the source. One whose source was tampered with is repaired where
+    /// something is wanted; elsewhere no secret's tombstone mistakes it for that secret's copy,
+    /// since a project's uid is no secret's.
     pub(crate) fn owner(&self, placement: &Placement, store: &str) -> Option<Owner> {
         let made_here = self.is(STORE, store) && self.is(PLACEMENT, &place(placement));
         if !made_here {
@@ -264,6 +265,33 @@ mod tests {
         for source in ["", "secret://c", "secret://c/o/p/n", "secret://c/o/p/", "http://c/o/p"] {
             marks.0.insert(SOURCE, source.to_owned());
             assert_eq!(marks.owner(&placement("copy"), "store-1"), Some(Owner::Secret(ID)));
+        }
+    }
+
+    proptest::proptest! {
+        /// However a secret or a project is called.
+        #[test]
+        fn what_is_written_is_read_as_it_was_meant(
+            name in "[a-zA-Z0-9%:\u{e4}_.-]{1,9}(/[a-zA-Z0-9 %?#]{1,9}){0,3}",
+            of in "[a-z0-9\u{df}]([a-zA-Z0-9 %:_.-]{0,9}[a-z0-9])?",
+        ) {
+            let (name, of) = (SecretName::parse(&name), ProjectName::parse(&of));
+            proptest::prop_assume!(name.is_ok() && of.is_ok());
+            let by = ProjectPath { org: OrgName::default_org(), project: of.unwrap() };
+            let path = SecretPath { project: by.clone(), name: name.unwrap() };
+            let (at, changed_at) = (placement("copy"), rv());
+            let read = |origin: Origin<'_>| {
+                let mut annotations = BTreeMap::new();
+                let marks = Marks::expected(&origin, &at, "s");
+                marks.write_to(&mut annotations);
+                let found = Marks::found(&annotations);
+                assert!(found == marks && found.is_by(&by));
+                found.owner(&at, "s")
+            };
+            let secret = Origin::Secret { path: &path, uid: ID, version: 1, changed_at, by: &by };
+            proptest::prop_assert_eq!(read(secret), Some(Owner::Secret(ID)));
+            let project = Origin::Project { path: &by, uid: ID, entries: 0, changed_at: None };
+            proptest::prop_assert_eq!(read(project), Some(Owner::Project(ID)));
         }
     }
 

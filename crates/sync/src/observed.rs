@@ -27,6 +27,8 @@ pub(crate) struct Observed {
     pub(crate) marks: Marks,
     /// The URI of what its owner in the cluster lets take it over.
     pub(crate) adopt: Option<String>,
+    /// How many keys its data has.
+    pub(crate) keys: usize,
     /// What its type and data come to.
     pub(crate) digest: Digest,
 }
@@ -56,6 +58,7 @@ impl Observed {
             labelled: is_labelled(&meta),
             marks: found_marks(&meta),
             adopt: found_adopt(&meta),
+            keys: data.len(),
             digest,
         };
         (observed, meta)
