@@ -243,10 +243,13 @@ impl<S: Source> Desk<S> {
         for id in done {
             self.tombstones.remove(id);
         }
-        let remains = !self.tombstones.is_empty();
+        let (remains, now) = (!self.tombstones.is_empty(), Instant::now());
         if let Ok(reach) = &mut self.reach {
             done.iter().for_each(|id| reach.held.forget(id));
-            reach.sweep.end(remains, Instant::now());
+            reach.sweep.end(remains, now);
+        }
+        if !done.is_empty() {
+            self.recount(now);
         }
         self.cover();
     }

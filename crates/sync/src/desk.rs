@@ -52,7 +52,7 @@ impl<S: Source> Desk<S> {
     /// The source said something.
     pub(crate) fn hear(&mut self, news: News) {
         let now = Instant::now();
-        let mut entombed = false;
+        let (mut entombed, anew) = (false, matches!(news, News::Snapshot(_)));
         let touched = match news {
             News::Snapshot(snapshot) => {
                 entombed = !snapshot.tombstones.is_empty();
@@ -75,6 +75,9 @@ impl<S: Source> Desk<S> {
         }
         if entombed {
             self.bury(now);
+        }
+        if anew {
+            self.recount(now);
         }
     }
 
@@ -174,6 +177,16 @@ impl<S: Source> Desk<S> {
         let copy = Copy { placement, owner, marks: &observed.marks };
         let ids = self.tombstones.dooming(&copy, &self.desired);
         (!ids.is_empty()).then(|| (owner, ids.into_iter().cloned().collect()))
+    }
+
+    /// Tombstones are no more: look again at what they had doomed.
+    pub(crate) fn recount(&mut self, now: Instant) {
+        let Ok(reach) = &self.reach else {
+            return;
+        };
+        for placement in reach.held.doomed().cloned().collect::<Vec<_>>() {
+            self.reconsider(&placement, now);
+        }
     }
 
     /// New tombstones came: work on every object, since each may be covered by one.

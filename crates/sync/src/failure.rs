@@ -204,6 +204,13 @@ mod tests {
     }
 
     #[test]
+    fn another_kind_is_named_as_rbac_does() {
+        let status = Status::failure("", "Forbidden").with_code(403);
+        let failure = Failure::about("Lease", Verb::Get, "ns", &kube::Error::Api(status.boxed()));
+        assert_eq!(failure.message, "the worker may not get leases in the namespace ns");
+    }
+
+    #[test]
     fn the_cluster_s_own_words_are_not_repeated() {
         assert_eq!(
             read(422, "Invalid").message,

@@ -11,6 +11,7 @@ pub(crate) async fn all(world: &World) {
     world.make_namespace(NS).await;
     let worker = world.start_cautious_worker(3);
     more_deletions_than_allowed_wait_for_a_release(world, &worker).await;
+    what_is_withdrawn_holds_nothing_back(world, &worker).await;
     a_merged_copy_keeps_its_entries_until_a_release(world, &worker).await;
     entries_that_were_deleted_go_without_one(world).await;
     worker.stop().await;
@@ -77,6 +78,26 @@ async fn more_deletions_than_allowed_wait_for_a_release(world: &World, worker: &
         world.until("it is forgotten", async || world.status(n).is_none()).await;
     }
     assert_eq!((worker.metrics.braked(), worker.metrics.deletes()), (0, 6));
+}
+
+async fn what_is_withdrawn_holds_nothing_back(world: &World, worker: &Running) {
+    for n in 70..74 {
+        world.fake.put("brake", &format!("s{n}"), n, "Opaque", &[("k", b"v")]);
+        world.synced(n).await;
+    }
+    world.fake.together(|fake| {
+        for n in 70..74 {
+            fake.remove("brake", &format!("s{n}"), n);
+            fake.entomb(gone(n));
+        }
+    });
+    world.until("they are held", async || worker.metrics.braked() == 4).await;
+    world.fake.withdraw_tombstones();
+    world.until("nothing is held", async || worker.metrics.braked() == 0).await;
+    for n in 70..74 {
+        world.until("it is forgotten", async || world.status(n).is_none()).await;
+        assert!(world.get(NS, &format!("s{n}")).await.is_some(), "deleted without a tombstone");
+    }
 }
 
 async fn a_merged_copy_keeps_its_entries_until_a_release(world: &World, worker: &Running) {

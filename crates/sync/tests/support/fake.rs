@@ -197,6 +197,12 @@ impl Fake {
         self.changed.notify_waiters();
     }
 
+    /// Somebody else confirmed all tombstones, and the worker starts over.
+    pub(crate) fn withdraw_tombstones(&self) {
+        self.state().tombstones.clear();
+        self.forget_history();
+    }
+
     pub(crate) fn forget_statuses(&self) {
         self.state().statuses.clear();
     }
