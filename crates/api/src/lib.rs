@@ -12,6 +12,7 @@ pub mod paths;
 mod problem;
 mod project;
 mod secret;
+mod sync;
 mod token;
 mod watch;
 mod wire_document;
@@ -33,6 +34,7 @@ pub use secret::{
     SecretMetadata, SecretPatch, SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata,
     SecretWriteSpec, VersionBody, VersionList,
 };
+pub use sync::SyncStatus;
 pub use token::{RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
 pub use watch::{Bookmark, BookmarkMetadata, WatchLine};
 pub use wire_document::WireDocument;

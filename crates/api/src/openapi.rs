@@ -324,6 +324,18 @@ fn about_tokens(table: &mut Table) {
 }
 
 fn about_the_daemon(table: &mut Table) {
+    table
+        .get(paths::SYNC, "readSyncStatus", "How the worker that projects into Kubernetes stands")
+        .tag("daemon")
+        .answers::<SyncStatus>("200", "How it stands");
+    table
+        .post(
+            paths::RELEASE_BRAKE,
+            "releaseBrake",
+            "Lets the worker delete what its brake holds back now; an administrator's act",
+        )
+        .tag("daemon")
+        .done("It goes on");
     table.get(paths::HEALTHZ, "isAlive", "Whether the daemon lives").tag("daemon").open_to_all();
     table
         .get(paths::READYZ, "isReady", "Whether the daemon takes requests")

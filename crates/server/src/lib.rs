@@ -13,5 +13,5 @@ mod metrics;
 mod native;
 mod watching;
 
-pub use app::{App, Limits};
+pub use app::{App, Limits, SyncControl};
 pub use listen::{ListenError, Listener};

@@ -1,6 +1,7 @@
 //! The Lease by which one of several replicas is chosen to act.
 
 use std::fmt::Write as _;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,14 @@ impl LeaseName {
             return Err(wrong());
         }
         Ok(Self { namespace, name: name.to_owned() })
+    }
+}
+
+impl FromStr for LeaseName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
 use server::{App, Limits, Listener};
 use store::{DataDir, SledEngine};
 use sync::Worker;
@@ -19,6 +20,7 @@ use crate::process_metrics::ProcessMetrics;
 use crate::root_key::Root;
 use crate::settings::Settings;
 use crate::source::InProcess;
+use crate::sync_control::{WorkerHandle, WorkerMetrics};
 
 /// A running daemon.
 pub(crate) struct Daemon {
@@ -54,15 +56,27 @@ impl Daemon {
             opened.await.map_err(|_| Failure::new("the store could not be opened"))??;
         let stop = watch::Sender::new(false);
         let source = Arc::new(InProcess(vault.clone()));
-        let worker = Worker::new(
+        let mut worker = Worker::new(
             source,
             kubernetes,
             settings.cluster_name.clone(),
             vault.store_id(),
             Arc::new(SystemClock),
-        );
+        )
+        .with_max_deletions(count(settings.max_deletions));
+        if let Some(lease) = &settings.lease {
+            worker = worker.with_lease(lease.clone(), &host_name());
+        }
+        let handle = WorkerHandle {
+            cluster: settings.cluster_name.clone(),
+            brake: worker.brake(),
+            metrics: worker.metrics(),
+        };
+        let metrics_of_worker = WorkerMetrics(worker.metrics());
         let mut tasks = JoinSet::new();
-        let mut app = App::new(vault.clone(), limits(settings), vec![Box::new(ProcessMetrics)]);
+        let others: Vec<Box<dyn Collector>> =
+            vec![Box::new(metrics_of_worker), Box::new(ProcessMetrics)];
+        let mut app = App::new(vault.clone(), Arc::new(handle), limits(settings), others);
         if let Some(metrics) = metrics {
             tasks.spawn(metrics.serve_metrics(app.clone(), stopped(&stop)));
             app = app.without_metrics();
@@ -109,13 +123,22 @@ async fn listen(address: SocketAddr, settings: &Settings) -> Result<Listener, Fa
 }
 
 fn limits(settings: &Settings) -> Limits {
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     Limits {
         connections: count(settings.max_connections),
         requests: count(settings.max_requests),
         watch: Duration::from_secs(settings.max_watch_seconds.into()),
         bookmark: Duration::from_secs(settings.bookmark_seconds.into()),
     }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// For people who look at the Lease; in a pod it is the pod's name.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
 }
 
 fn vault_settings(settings: &Settings) -> vault::Settings {

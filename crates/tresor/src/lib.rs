@@ -16,5 +16,6 @@ mod serve;
 pub mod settings;
 mod slots;
 mod source;
+mod sync_control;
 
 pub use failure::Failure;

@@ -12,6 +12,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use sync::LeaseName;
+
 use crate::logging;
 
 pub(crate) use merge::{Loaded, Origin, Sources};
@@ -67,15 +69,6 @@ pub enum LogFormat {
     /// Text for people.
     #[default]
     Text,
-}
-
-/// The name of a Kubernetes Lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
 }
 
 /// One row of the table.
@@ -266,26 +259,6 @@ impl FromStr for LogFormat {
             "text" => Ok(Self::Text),
             _ => Err(()),
         }
-    }
-}
-
-impl FromStr for LeaseName {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (namespace, name) = text.split_once('/').ok_or(())?;
-        let is_name = |part: &str, most| {
-            let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-            let ends = [part.bytes().next(), part.bytes().next_back()];
-            part.len() <= most
-                && ends.iter().all(|end| end.is_some_and(inner))
-                && part.bytes().all(|byte| inner(byte) || byte == b'-' || byte == b'.')
-        };
-        // RFC 1123: a label for the namespace, a subdomain for the name.
-        if !is_name(namespace, 63) || namespace.contains('.') || !is_name(name, 253) {
-            return Err(());
-        }
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
 

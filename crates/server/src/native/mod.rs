@@ -7,6 +7,7 @@ mod list;
 mod project;
 mod secret;
 pub(crate) mod show;
+mod sync;
 mod token;
 
 use api::{Problem, ProblemKind, paths};
@@ -56,6 +57,8 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::UNDELETE, post(history::undelete))
         .route(paths::DESTROY, post(history::destroy))
         .route(paths::PURGE, post(history::purge))
+        .route(paths::SYNC, get(sync::show))
+        .route(paths::RELEASE_BRAKE, post(sync::release_brake))
         .fallback(async || Failure(not_found()))
         .method_not_allowed_fallback(async || {
             let detail = "This path exists, and not for this method. See the Allow header.";
