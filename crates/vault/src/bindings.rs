@@ -174,7 +174,11 @@ impl Vault {
         Ok(())
     }
 
-    fn unbind(&self, draft: &mut Draft, project: &ProjectPath) -> Result<(), VaultError> {
+    pub(crate) fn unbind(
+        &self,
+        draft: &mut Draft,
+        project: &ProjectPath,
+    ) -> Result<(), VaultError> {
         draft.commit.remove(Key::binding(project, draft.head.uid));
         let (path, uid) = (draft.head.path.clone(), draft.head.uid);
         let retired = Retired::Binding { path, uid, project: project.clone() };

@@ -213,8 +213,9 @@ impl Vault {
         expected: Option<ResourceVersion>,
     ) -> Result<SecretView, VaultError> {
         let mut draft = self.draft(permit.resource(), expected)?;
+        // The secret's own tombstone goes when it comes back, and its bindings do not.
         for binding in std::mem::take(&mut draft.head.bindings) {
-            draft.commit.remove(Key::binding(&binding.project, draft.head.uid));
+            self.unbind(&mut draft, &binding.project)?;
         }
         draft.head.deleted_at = Some(self.clock.now());
         self.write_deleted(draft, permit.basis())
