@@ -90,9 +90,9 @@ impl Vault {
     ) -> Result<SecretView, VaultError> {
         check_keep(wanted.keep_versions.flatten())?;
         let mut view = persist(|| self.try_update(permit, wanted))?;
-        // One commit may be too small to let all versions go that are kept no longer.
-        while view.head.versions.len() > self.kept_versions(&view.head)? {
-            view = persist(|| self.try_prune(permit))?;
+        // The update stands, whatever becomes of this: what is left over goes with the next one.
+        if let Err(error) = self.prune_further(permit, &mut view) {
+            tracing::debug!(%error, "not all versions went that are kept no longer");
         }
         Ok(view)
     }
@@ -201,10 +201,19 @@ impl Vault {
         self.write(draft, ChangeKind::Modified, permit.basis())
     }
 
-    fn try_prune(&self, permit: &Permit<Update, SecretPath>) -> Result<SecretView, VaultError> {
-        let mut draft = self.draft(permit.resource(), None)?;
-        draft.prune(self.kept_versions(&draft.head)?);
-        self.write(draft, ChangeKind::Modified, permit.basis())
+    /// One commit may be too small to let all versions go that are kept no longer. It rests on the
+    /// update that it belongs to, so that an answer never shows someone else's.
+    fn prune_further(
+        &self,
+        permit: &Permit<Update, SecretPath>,
+        view: &mut SecretView,
+    ) -> Result<(), VaultError> {
+        while view.head.versions.len() > self.kept_versions(&view.head)? {
+            let mut draft = self.draft(permit.resource(), Some(view.resource_version))?;
+            draft.prune(self.kept_versions(&draft.head)?);
+            *view = self.write(draft, ChangeKind::Modified, permit.basis())?;
+        }
+        Ok(())
     }
 
     fn next_payload(
