@@ -78,7 +78,12 @@ impl Vault {
         self.project_record(project)?;
         let mut bound = Vec::new();
         for path in self.bound_paths(project)? {
-            let Ok((head, _)) = self.head(&path) else { continue };
+            let head = match self.head(&path) {
+                Ok((head, _)) => head,
+                // Deleted since the index was read.
+                Err(VaultError::NotFound) => continue,
+                Err(error) => return Err(error),
+            };
             let (uid, kind) = (head.uid, head.kind);
             if let Some(binding) = head.bindings.into_iter().find(|b| b.project == *project) {
                 bound.push(BoundView { path, uid, kind, binding });

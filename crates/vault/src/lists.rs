@@ -70,8 +70,12 @@ impl ListQuery {
             && self.selector.matches(&head.labels)
     }
 
+    /// Whether something is left out of what [`ListQuery::range`] spans.
     fn is_filtered(&self) -> bool {
-        self.kind.is_some() || !self.name_contains.is_empty() || !self.selector.is_empty()
+        self.kind.is_some()
+            || !self.name_contains.is_empty()
+            || !self.selector.is_empty()
+            || (self.deleted && !self.name_prefix.is_empty())
     }
 
     fn range(&self, project: &ProjectPath) -> KeyRange {
@@ -152,6 +156,9 @@ impl Vault {
         permits: &[Permit<List, ProjectPath>],
         query: &ListQuery,
     ) -> Result<ListPage<SecretView>, VaultError> {
+        if query.limit == 0 {
+            return Err(Invalid::new("limit", "must be at least 1").into());
+        }
         for permit in permits {
             self.project_record(permit.resource())?;
         }
@@ -170,6 +177,7 @@ impl Vault {
     ) -> Result<Listing<'a>, VaultError> {
         let mut ranges: Vec<_> = permits.iter().map(|p| query.range(p.resource())).collect();
         ranges.sort_by(|a, b| a.start.cmp(&b.start));
+        ranges.dedup();
         let list = query.fingerprint(&ranges);
         let cursor = query.continue_.as_deref().map(|text| read_cursor(text, list, &ranges));
         let cursor = cursor.transpose()?;
