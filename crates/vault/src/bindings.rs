@@ -1,6 +1,6 @@
 //! Bindings: further projects in which a secret may be used and is projected.
 
-use authz::{Administer, List, Permit, Share, Use};
+use authz::{Actor, Administer, Basis, List, Permit, Share, Use};
 use domain::{Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid};
 use store::{Binding, BindingKind, ChangeKind, Key, KeyRange, Precondition};
 
@@ -25,6 +25,24 @@ pub enum UnbindingPermit {
     Secret(Permit<Share, SecretPath>),
     /// Who administers the project.
     Project(Permit<Administer, ProjectPath>),
+}
+
+impl BindingPermit {
+    fn bases(&self) -> [Option<Basis>; 2] {
+        match self {
+            Self::Owner(share, to) => [share.basis(), to.basis()],
+            Self::Members(share, to) => [share.basis(), to.basis()],
+        }
+    }
+}
+
+impl UnbindingPermit {
+    fn bases(&self) -> [Option<Basis>; 1] {
+        match self {
+            Self::Secret(share) => [share.basis()],
+            Self::Project(administer) => [administer.basis()],
+        }
+    }
 }
 
 /// Projects, and how a secret is bound to each.
@@ -57,7 +75,7 @@ impl Vault {
         persist(|| {
             let mut draft = self.draft(permit.resource(), expected)?;
             let (before, now) = (draft.head.bindings.clone(), self.clock.now());
-            self.rebind(&mut draft, rebinding, permit.actor().name(), now)?;
+            self.rebind(&mut draft, rebinding, permit.actor(), now)?;
             if draft.head.bindings == before {
                 return self.secret(permit);
             }
@@ -132,7 +150,7 @@ impl Vault {
         &self,
         draft: &mut Draft,
         rebinding: &Rebinding<'_>,
-        by: String,
+        actor: &Actor,
         now: Timestamp,
     ) -> Result<(), VaultError> {
         let wanted = (rebinding.wanted)(&draft.head.bindings);
@@ -143,6 +161,7 @@ impl Vault {
         for old in &ended {
             let permit = (rebinding.may_unbind)(&old.project)?;
             check_unbinding(&permit, &draft.head.path, &old.project)?;
+            check_actor(permit.bases(), actor)?;
             // A binding that only changes its kind keeps its projections.
             if !wanted.iter().any(|(to, _)| *to == old.project) {
                 self.unbind(draft, &old.project)?;
@@ -153,11 +172,12 @@ impl Vault {
         for (project, kind) in fresh {
             let permit = (rebinding.may_bind)(project, *kind)?;
             check_binding(&permit, &draft.head.path, project, *kind)?;
+            check_actor(permit.bases(), actor)?;
             self.bind(draft, project)?;
             bindings.push(Binding {
                 project: project.clone(),
                 kind: *kind,
-                created_by: by.clone(),
+                created_by: actor.name(),
                 created_at: now,
             });
         }
@@ -215,6 +235,15 @@ fn check(wanted: &[(ProjectPath, BindingKind)], home: &SecretPath) -> Result<(),
         return refuse("must name each project once".into());
     }
     Ok(())
+}
+
+/// A commit requires one actor's rights to be unchanged, so all of its permits are that actor's.
+pub(crate) fn check_actor<const N: usize>(
+    bases: [Option<Basis>; N],
+    actor: &Actor,
+) -> Result<(), VaultError> {
+    let same = bases.into_iter().all(|basis| basis == actor.basis());
+    if same { Ok(()) } else { Err(VaultError::RightsChanged) }
 }
 
 /// A permit is about what it was decided on, and nothing else.

@@ -9,6 +9,7 @@ use authz::{Basis, Create, Delete, List, Permit, Update};
 use domain::{Invalid, ProjectPath, ResourceVersion, Revision, SecretPath, Timestamp, Uid};
 use store::{ChangeKind, Commit, Head, Key, KeyRange, Precondition, VersionInfo, VersionState};
 
+use crate::bindings::check_actor;
 use crate::draft::Draft;
 use crate::{SecretView, Vault, VaultError, persist};
 
@@ -104,6 +105,7 @@ impl Vault {
         to: &Permit<Create, SecretPath>,
         uid: Option<Uid>,
     ) -> Result<SecretView, VaultError> {
+        check_actor([permit.basis()], to.actor())?;
         persist(|| self.try_undelete(permit.resource(), to, uid))
     }
 

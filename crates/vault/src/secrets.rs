@@ -148,9 +148,9 @@ impl Vault {
         let (now, by) = (self.clock.now(), permit.actor().name());
         let mut draft = Draft::of_new(self.new_head(path, new, now, by.clone())?);
         draft.commit.require(Precondition::ChangedAt(Key::project(&path.project), project_at));
-        self.add_version(&mut draft, &new.payload, by.clone(), now)?;
+        self.add_version(&mut draft, &new.payload, by, now)?;
         if let Some(bindings) = &new.bindings {
-            self.rebind(&mut draft, bindings, by, now)?;
+            self.rebind(&mut draft, bindings, permit.actor(), now)?;
         }
         self.write(draft, ChangeKind::Added, permit.basis())
     }
@@ -191,10 +191,10 @@ impl Vault {
             draft.head.keep_versions = keep;
         }
         if let Some(payload) = self.next_payload(&draft.head, wanted.payload)? {
-            self.add_version(&mut draft, &payload, by.clone(), now)?;
+            self.add_version(&mut draft, &payload, by, now)?;
         }
         if let Some(bindings) = &wanted.bindings {
-            self.rebind(&mut draft, bindings, by, now)?;
+            self.rebind(&mut draft, bindings, permit.actor(), now)?;
         }
         draft.prune(self.kept_versions(&draft.head)?);
         draft.head.updated_at = now;
