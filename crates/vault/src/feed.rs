@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use crate::{Vault, VaultError};
 
-const PAGE: usize = 1000;
+// Small in tests, so that tests turn pages.
+const PAGE: usize = if cfg!(test) { 9 } else { 1000 };
 
 /// A project and its rules.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -209,7 +209,7 @@ impl Vault {
         })
     }
 
-    fn try_delete(
+    pub(crate) fn try_delete(
         &self,
         permit: &Permit<Delete, SecretPath>,
         expected: Option<ResourceVersion>,

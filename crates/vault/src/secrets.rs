@@ -177,7 +177,7 @@ impl Vault {
         })
     }
 
-    fn try_update(
+    pub(crate) fn try_update(
         &self,
         permit: &Permit<Update, SecretPath>,
         wanted: &SecretChange<'_>,
@@ -203,7 +203,7 @@ impl Vault {
 
     /// One commit may be too small to let all versions go that are kept no longer. It rests on the
     /// update that it belongs to, so that an answer never shows someone else's.
-    fn prune_further(
+    pub(crate) fn prune_further(
         &self,
         permit: &Permit<Update, SecretPath>,
         view: &mut SecretView,

@@ -13,10 +13,12 @@ use store::{Change, ChangeKind, ChangedObject, Event, Head, Key};
 
 use crate::{SecretView, Vault, VaultError};
 
+// The bounds are small in tests, so that tests reach them.
+
 /// How many events are kept decoded.
-const RECENT: usize = 1024;
+const RECENT: usize = if cfg!(test) { 24 } else { 1024 };
 /// How many events a watcher takes at once.
-const BATCH: usize = 256;
+const BATCH: usize = if cfg!(test) { 5 } else { 256 };
 
 /// One change of one secret.
 pub struct Happening {
