@@ -4,6 +4,7 @@ mod bindings;
 mod feed;
 mod history;
 mod lists;
+mod model;
 mod projects;
 mod secrets;
 mod tokens;
@@ -15,8 +16,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use authz::{
-    Action, Actor, Administer, Create, Delete, List, Permit, Read, Resource, Right, Role, Scope,
-    Share, Update, Use, WholeStore, decide,
+    Action, Actor, Administer, Create, Delete, List, Permit, Resource, Right, Role, Scope, Share,
+    Update, Use, WholeStore, decide,
 };
 use crypto::{RootKey, StoreId};
 use domain::{
