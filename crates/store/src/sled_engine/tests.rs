@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::Precondition;
-use crate::record::{Change, ChangeKind, ChangedObject};
+use crate::record::{Change, ChangeKind, ChangeView, ChangedObject};
 
 const STORE: [u8; 16] = *b"0123456789abcdef";
 const UID: Uid = Uid::from_bytes([7; 16]);
@@ -649,6 +649,32 @@ fn events_are_delivered_in_whole_commits_and_resumed_without_loss() {
     }
     let expected: Vec<_> = (1..=5).flat_map(|revision| [(revision, 0), (revision, 1)]).collect();
     assert_eq!(seen, expected);
+}
+
+/// Symptom: an event of another secret in the same commit. Cause: the chunks of all large events of
+/// a commit had the same names.
+#[test]
+fn large_events_of_one_commit_stay_apart() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let large = |fill: u8| {
+        let view = Some(ChangeView { previous: Revision::ZERO, sealed: vec![fill; 3 * 4096] });
+        let (kind, object) = (ChangeKind::Deleted, ChangedObject::Secret(secret("large")));
+        Change { kind, object, uid: UID, view }.encode()
+    };
+    let events = vec![large(1), large(2), large(3)];
+    let mut commit = put("value", &[4; 3 * 4096]);
+    commit.events = events.clone();
+    engine.commit(commit).unwrap();
+    let told = |engine: &SledEngine| {
+        let page = engine.events_after(Revision::ZERO, 10).unwrap().unwrap();
+        page.events.into_iter().map(|event| event.bytes).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&engine), events);
+    let image = crash_image(home.path());
+    let again = open(image.path()).unwrap();
+    assert_eq!(told(&again), events);
+    assert_eq!(value(&again, "value"), Some(vec![4; 3 * 4096]));
 }
 
 #[test]
