@@ -7,6 +7,8 @@
 
 mod clock;
 mod codec;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod invalid;
 mod labels;
 mod name;

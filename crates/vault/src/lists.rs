@@ -312,6 +312,17 @@ fn too_many_to_sort() -> Invalid {
     Invalid::new("sort", fix)
 }
 
+/// A cursor that is read is the one that would be written.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_cursor(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let cursor = Cursor::read(text);
+    if let Ok(cursor) = &cursor {
+        assert!(cursor.write() == text, "a cursor has a second spelling");
+    }
+    cursor.is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::Precondition;
-use crate::record::{Change, ChangeKind, ChangedObject};
+use crate::record::{Change, ChangeKind, ChangeView, ChangedObject};
 
 const STORE: [u8; 16] = *b"0123456789abcdef";
 const UID: Uid = Uid::from_bytes([7; 16]);
