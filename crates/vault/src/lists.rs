@@ -122,7 +122,11 @@ impl Cursor {
             return Err(Malformed);
         }
         let list = input.array()?;
-        let incarnation = Incarnation::new(input.u32()?);
+        let number = input.u32()?;
+        let incarnation = Incarnation::new(number);
+        if incarnation.get() != number {
+            return Err(Malformed);
+        }
         let revision = Some(input.u64()?).filter(|number| *number <= Revision::MAX.get());
         let first = ResourceVersion::new(incarnation, Revision::new(revision.ok_or(Malformed)?));
         let (sort_key, after) = (input.bytes()?.to_vec(), input.bytes()?.to_vec());
