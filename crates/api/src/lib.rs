@@ -4,6 +4,8 @@
 //! wipes itself and cannot be printed.
 
 mod binding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod history;
 mod object;
 mod openapi;

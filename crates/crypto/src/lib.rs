@@ -7,6 +7,8 @@
 
 mod associated;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod hazmat;
 mod keyring;
 mod keyring_file;

@@ -8,6 +8,8 @@
 mod binding;
 mod clock;
 mod codec;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod invalid;
 mod labels;
 mod name;

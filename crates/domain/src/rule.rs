@@ -76,10 +76,7 @@ impl NamePattern {
             }
             _ => {}
         }
-        let literal = text.replace("{name}", "").replace("{project}", "").replace("{org}", "");
-        let allowed =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-        if !literal.chars().all(allowed) {
+        if !is_pattern(text) {
             return refuse(
                 "may hold {name}, {project}, {org} and otherwise lower-case letters, digits, `-` and `.`",
             );
@@ -130,6 +127,19 @@ impl NamePattern {
     }
 }
 
+/// Read as it is filled in: in one pass, so that nothing becomes a placeholder when another is taken
+/// out of it.
+fn is_pattern(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let is_part = |part: &str| {
+        part.split_once('}').is_some_and(|(placeholder, literal)| {
+            matches!(placeholder, "name" | "project" | "org") && literal.chars().all(allowed)
+        })
+    };
+    let (first, rest) = text.split_once('{').map_or((text, None), |(a, b)| (a, Some(b)));
+    first.chars().all(allowed) && rest.is_none_or(|rest| rest.split('{').all(is_part))
+}
+
 /// One projection rule of a project.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectionRule {
@@ -161,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_make_distinct_kubernetes_names_is_refused() {
-        for text in ["", "fixed", "{name}{user}", "A-{name}", "{name}/x", "{{name}}"] {
+        for text in ["", "fixed", "{name}{user}", "A-{name}", "{name}/x", "{{name}}", "{{name}org}"]
+        {
             let refused = NamePattern::parse(ProjectionMode::Each, text).unwrap_err();
             assert_eq!(refused.field, "namePattern", "{text}");
         }

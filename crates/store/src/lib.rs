@@ -1,6 +1,8 @@
 #![doc = include_str!("../STORE.md")]
 
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod key;
 mod record;
 mod sled_engine;

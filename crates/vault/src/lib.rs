@@ -13,6 +13,8 @@ mod bindings;
 mod draft;
 mod error;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod history;
 mod lists;
 mod projections;

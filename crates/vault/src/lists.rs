@@ -128,7 +128,11 @@ impl Cursor {
             return Err(Malformed);
         }
         let list = input.array()?;
-        let incarnation = Incarnation::new(input.u32()?);
+        let number = input.u32()?;
+        let incarnation = Incarnation::new(number);
+        if incarnation.get() != number {
+            return Err(Malformed);
+        }
         let revision = Some(input.u64()?).filter(|number| *number <= Revision::MAX.get());
         let first = ResourceVersion::new(incarnation, Revision::new(revision.ok_or(Malformed)?));
         let (sort_key, after) = (input.bytes()?.to_vec(), input.bytes()?.to_vec());
@@ -320,6 +324,17 @@ fn too_many_to_sort() -> Invalid {
         "must be left out for more than {MAX_SORTED} secrets; narrow the list with namePrefix or projects, or sort by name"
     );
     Invalid::new("sort", fix)
+}
+
+/// A cursor that is read is the one that would be written.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_cursor(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let cursor = Cursor::read(text);
+    if let Ok(cursor) = &cursor {
+        assert!(cursor.write() == text, "a cursor has a second spelling");
+    }
+    cursor.is_ok()
 }
 
 #[cfg(test)]

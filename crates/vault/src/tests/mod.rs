@@ -71,13 +71,13 @@ impl Home {
         let clock = Arc::new(Fixed(AtomicU64::new(1_000_000)));
         let root = Arc::new(RootKey::make().unwrap());
         let store = StoreId::make().unwrap();
-        let keyring = Keyring::make(store, &root, clock.now()).unwrap().to_file();
+        let keyring = Keyring::make(store, root.as_ref(), clock.now()).unwrap().to_file();
         SledEngine::create(&DataDir::create(dir.path()).unwrap(), *store.as_bytes()).unwrap();
         Self { dir, keyring, root, clock, settings, keep_events }
     }
 
     fn open(&self) -> (Arc<SledEngine>, Result<Vault, VaultError>) {
-        let keyring = Keyring::open(&self.keyring, &self.root).unwrap();
+        let keyring = Keyring::open(&self.keyring, self.root.as_ref()).unwrap();
         let data = DataDir::lock(self.dir.path()).unwrap();
         let store = *keyring.store_id().as_bytes();
         let options = SledOptions { keep_events: self.keep_events, ..SledOptions::default() };

@@ -1,0 +1,99 @@
+//! What a put of 1 KiB costs the store, beside the least that one durable write costs on the same disk:
+//! 4 KiB overwritten and synced.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use benches::in_parallel;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Uid};
+use store::{Commit, DataDir, Engine, Key, Precondition, SledEngine, SledOptions};
+
+const STORE: [u8; 16] = [1; 16];
+const KEEP_VERSIONS: u64 = 10;
+const BLOCK: usize = 4096;
+const BLOCKS: u64 = 256;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory is made");
+    let mut group = criterion.benchmark_group("commit");
+    group.throughput(Throughput::Elements(1));
+
+    let file = blocks(&home.path().join("blocks"));
+    let mut written = 0;
+    group.bench_function("bare", |b| {
+        b.iter(|| {
+            written += 1;
+            file.write_all_at(&[7; BLOCK], written % BLOCKS * BLOCK as u64).expect("it is written");
+            file.sync_data().expect("it is synced");
+        });
+    });
+
+    let engine = engine(&home.path().join("data"));
+    for threads in [1, 16, 64] {
+        let mut secrets: Vec<_> = (0..threads).map(|index| Secret::new(threads, index)).collect();
+        group.bench_function(BenchmarkId::new("tresor", threads), |b| {
+            b.iter_custom(|times| in_parallel(&mut secrets, times, |secret| secret.put(&engine)));
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}
+
+fn blocks(path: &Path) -> File {
+    let file = File::create(path).expect("a file is made");
+    file.write_all_at(&vec![0; BLOCK * BLOCKS as usize], 0).expect("it is written");
+    file.sync_all().expect("it is synced");
+    file
+}
+
+fn engine(root: &Path) -> SledEngine {
+    let dir = DataDir::create(root).expect("a directory is made");
+    SledEngine::create(&dir, STORE).expect("a store is made");
+    drop(dir);
+    let dir = DataDir::lock(root).expect("nobody else uses it");
+    SledEngine::open(dir, STORE, SledOptions::default()).expect("a store opens")
+}
+
+/// One secret that is put again and again, as the vault does it.
+struct Secret {
+    head: Key,
+    uid: Uid,
+    version: u64,
+    changed_at: Option<Revision>,
+}
+
+impl Secret {
+    fn new(group: u8, index: u8) -> Self {
+        let project = ProjectPath {
+            org: OrgName::default_org(),
+            project: ProjectName::parse("bench").expect("a name"),
+        };
+        let name = SecretName::parse(&format!("secret-{group}-{index}")).expect("a name");
+        let mut uid = [7; 16];
+        uid[..2].copy_from_slice(&[group, index]);
+        let head = Key::head(&SecretPath { project, name });
+        Self { head, uid: Uid::from_bytes(uid), version: 0, changed_at: None }
+    }
+
+    /// Head, wrapped key, payload and event, as long as the vault's, and the oldest version's removal.
+    fn put(&mut self, engine: &SledEngine) {
+        self.version += 1;
+        let mut commit = Commit::default();
+        commit.require(match self.changed_at {
+            None => Precondition::Absent(self.head.clone()),
+            Some(at) => Precondition::ChangedAt(self.head.clone(), at),
+        });
+        commit.put(Key::wrapped_key(self.uid, self.version), vec![1; 65]);
+        commit.put(Key::payload(self.uid, self.version), vec![2; 1024 + 42]);
+        if let Some(oldest) = self.version.checked_sub(KEEP_VERSIONS).filter(|oldest| *oldest > 0) {
+            commit.remove(Key::wrapped_key(self.uid, oldest));
+            commit.remove(Key::payload(self.uid, oldest));
+        }
+        commit.put(self.head.clone(), vec![3; 600]);
+        commit.tell(vec![4; 300]);
+        self.changed_at = Some(engine.commit(commit).expect("it is committed"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Sealing and opening one version, beside the bare ring call: a new key and nonce from the operating
+//! system, the key's schedule, and one AES-256-GCM over a copy of the value.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use crypto::{Keyring, MAX_USES, PayloadContext, RootKey, StoreId};
+use domain::{Plaintext, SecretType, Timestamp, Uid};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
+const CONTEXT: PayloadContext =
+    PayloadContext { uid: Uid::from_bytes([1; 16]), version: 1, kind: SecretType::Opaque };
+/// As long as what Tresor binds a payload to.
+const ASSOCIATED: [u8; 57] = [0; 57];
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let root = RootKey::make().expect("random bytes");
+    let keyring = Keyring::make(StoreId::from_bytes([1; 16]), &root, Timestamp::default());
+    let keyring = keyring.expect("random bytes");
+    keyring.set_uses(0, MAX_USES);
+    seal(&mut criterion, &keyring);
+    open(&mut criterion, &keyring);
+    criterion.final_summary();
+}
+
+fn seal(criterion: &mut Criterion, keyring: &Keyring) {
+    let mut group = criterion.benchmark_group("seal");
+    for size in SIZES {
+        group.throughput(Throughput::Bytes(size as u64));
+        let value = vec![7; size];
+        group.bench_function(BenchmarkId::new("bare", size), |b| b.iter(|| bare_seal(&value)));
+        let plaintext = Plaintext::new(value);
+        group.bench_function(BenchmarkId::new("tresor", size), |b| {
+            b.iter(|| keyring.seal_payload(&CONTEXT, black_box(&plaintext)).expect("it is sealed"));
+        });
+    }
+}
+
+fn open(criterion: &mut Criterion, keyring: &Keyring) {
+    let mut group = criterion.benchmark_group("open");
+    for size in SIZES {
+        group.throughput(Throughput::Bytes(size as u64));
+        let (key, nonce, sealed) = bare_seal(&vec![7; size]);
+        group.bench_function(BenchmarkId::new("bare", size), |b| {
+            b.iter(|| bare_open(&key, nonce, black_box(&sealed)));
+        });
+        let sealed = keyring.seal_payload(&CONTEXT, &Plaintext::new(vec![7; size]));
+        let sealed = sealed.expect("it is sealed");
+        let (wrap, payload) = (sealed.wrapped_key.as_bytes(), sealed.payload.as_bytes());
+        group.bench_function(BenchmarkId::new("tresor", size), |b| {
+            b.iter(|| keyring.open_payload(&CONTEXT, wrap, black_box(payload)).expect("it opens"));
+        });
+    }
+}
+
+fn bare_seal(value: &[u8]) -> ([u8; 32], [u8; NONCE_LEN], Vec<u8>) {
+    let (mut key, mut nonce) = ([0; 32], [0; NONCE_LEN]);
+    getrandom::fill(&mut key).expect("random bytes");
+    getrandom::fill(&mut nonce).expect("random bytes");
+    let mut sealed = Vec::with_capacity(value.len() + AES_256_GCM.tag_len());
+    sealed.extend_from_slice(value);
+    cipher(&key)
+        .seal_in_place_append_tag(unique(nonce), Aad::from(ASSOCIATED), &mut sealed)
+        .expect("it is sealed");
+    (key, nonce, sealed)
+}
+
+fn bare_open(key: &[u8; 32], nonce: [u8; NONCE_LEN], sealed: &[u8]) -> Vec<u8> {
+    let mut opened = sealed.to_vec();
+    cipher(key).open_in_place(unique(nonce), Aad::from(ASSOCIATED), &mut opened).expect("it opens");
+    opened
+}
+
+fn cipher(key: &[u8; 32]) -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("a key has 32 bytes"))
+}
+
+fn unique(nonce: [u8; NONCE_LEN]) -> Nonce {
+    Nonce::assume_unique_for_key(nonce)
+}

@@ -1,0 +1,69 @@
+//! What `fuzz/` calls. Each function answers whether something accepted its input.
+
+use domain::Malformed;
+
+use crate::{
+    Change, Head, Key, ProjectRecord, TokenRecord, decode_bound_path, decode_tombstone,
+    encode_bound_path, encode_tombstone,
+};
+
+/// What is decoded as some record was encoded exactly so.
+pub fn record(bytes: &[u8]) -> bool {
+    let records = [
+        again(bytes, Head::decode, Head::encode),
+        again(bytes, ProjectRecord::decode, ProjectRecord::encode),
+        again(bytes, TokenRecord::decode, TokenRecord::encode),
+        again(bytes, Change::decode, Change::encode),
+        again(bytes, decode_tombstone, encode_tombstone),
+        again(bytes, decode_bound_path, encode_bound_path),
+    ];
+    records.contains(&true)
+}
+
+fn again<T>(
+    bytes: &[u8],
+    decode: fn(&[u8]) -> Result<T, Malformed>,
+    encode: fn(&T) -> Vec<u8>,
+) -> bool {
+    let decoded = decode(bytes);
+    if let Ok(record) = &decoded {
+        assert!(encode(record) == bytes, "a record has a second encoding");
+    }
+    decoded.is_ok()
+}
+
+/// The names that are read from a key lead back to it.
+pub fn key(bytes: &[u8]) -> bool {
+    let key = Key::from_bytes(bytes.to_vec());
+    assert!(key.successor() > key);
+    let tail = |key: Key| key.as_bytes().get(1..).map(<[u8]>::to_vec);
+    let own = bytes.get(1..).map(<[u8]>::to_vec);
+    let secret = key.secret_path();
+    if let Some(path) = &secret {
+        assert_eq!(tail(Key::head(path)), own, "a key names another secret");
+        assert_eq!(key.project_path().as_ref(), Some(&path.project));
+    }
+    if let Some(uid) = key.uid()
+        && bytes.len() == 17
+    {
+        assert_eq!(tail(Key::token(uid)), own, "a key names another identity");
+    }
+    secret.is_some()
+}
+
+#[cfg(test)]
+#[path = "../../../fuzz/replay.rs"]
+pub(crate) mod replay;
+
+#[cfg(test)]
+mod tests {
+    use super::replay::replay;
+    use super::*;
+
+    #[test]
+    fn every_seed_of_a_key_holds() {
+        let path = decode_bound_path(b"\x01\0\0\0\x07default\0\0\0\x02ml\0\0\0\x04a/hf").unwrap();
+        replay("key", key, &[("head", Key::head(&path).as_bytes().to_vec())]);
+        assert!(!key(b"\x03default\0ml\0a//b"));
+    }
+}
