@@ -1,12 +1,12 @@
 //! What `fuzz/` calls. Each function answers whether something accepted its input.
 
-use domain::Invalid;
+use domain::{DataKey, Document, Invalid, Labels, Payload, Plaintext};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    BindingWrite, ProjectPatch, ProjectWrite, PurgeAction, RollbackAction, SecretWrite, TokenWrite,
-    UndeleteAction, VersionsAction, parse,
+    BindingWrite, ProjectPatch, ProjectWrite, PurgeAction, RollbackAction, SecretPatch,
+    SecretWrite, TokenWrite, UndeleteAction, VersionsAction, parse,
 };
 
 /// Stands for a secret that was sent in the wrong place.
@@ -48,6 +48,10 @@ fn read(body: &[u8]) -> bool {
         }),
         check::<PurgeAction>(body, |body| vec![body.uid().err()]),
         check::<RollbackAction>(body, |body| vec![body.expected().err()]),
+        check::<SecretPatch>(body, |body| {
+            let (labels, bindings) = (body.labels(&Labels::default()).err(), body.bindings().err());
+            vec![body.expected().err(), labels, bindings, patched(body)]
+        }),
         check::<SecretWrite>(body, |body| {
             let payload = body.payload(None).err();
             vec![body.name().err(), body.labels().err(), body.expected().err(), payload]
@@ -60,6 +64,18 @@ fn read(body: &[u8]) -> bool {
         check::<VersionsAction>(body, |body| vec![body.numbers().err(), body.expected().err()]),
     ];
     read.contains(&true)
+}
+
+/// Each type's payload takes the patch in its own way.
+fn patched(patch: &SecretPatch) -> Option<Invalid> {
+    let opaque = Payload::opaque([(DataKey::parse("k").ok()?, value())].into()).ok()?;
+    let document = Payload::Document(Document::parse(b"{\"k\":1}").ok()?);
+    let refused = [opaque, Payload::variable(value()).ok()?, document];
+    refused.iter().find_map(|payload| patch.payload(payload).err())
+}
+
+fn value() -> Plaintext {
+    Plaintext::new(b"v".to_vec())
 }
 
 fn check<T: DeserializeOwned>(body: &[u8], refusals: fn(&T) -> Vec<Option<Invalid>>) -> bool {

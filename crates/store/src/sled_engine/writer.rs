@@ -24,8 +24,9 @@ const GROUP_RECORDS: usize = 256;
 const GROUP_BYTES: usize = 1 << 20;
 /// Keys of sled that a group touches: each record, and each chunk of a value that comes or goes.
 const GROUP_KEYS: usize = 1024;
-/// How many of the oldest events one group removes at most, once too many are kept.
-const TRIM_EVENTS: usize = 256;
+/// How many keys of sled the oldest events have that one group removes, once too many are kept:
+/// what the flat part of the reserve is for. One commit's events go together all the same.
+const TRIM_KEYS: usize = 256;
 /// The number that a commit's first event has among its writes; the others count down from there.
 /// The one above is the engine's own record's.
 const FIRST_EVENT: u16 = u16::MAX - 1;
@@ -278,8 +279,16 @@ impl Writer {
         }
         let surplus = usize::try_from(self.meta.log_count - self.keep_events).unwrap_or(usize::MAX);
         let range = KeyRange::events(self.meta.log_floor);
-        let oldest = self.raw.range(&range).take(surplus.min(TRIM_EVENTS) + 1);
-        let mut oldest = oldest.collect::<Result<Vec<_>, _>>()?;
+        let (mut oldest, mut keys): (Vec<(Key, Stored)>, _) = (Vec::new(), 0);
+        for entry in self.raw.range(&range).take(surplus.saturating_add(1)) {
+            let (key, stored) = entry?;
+            keys += 1 + stored.value.len() / CHUNK_BYTES;
+            let another = oldest.first().is_some_and(|(_, old)| old.changed_at < stored.changed_at);
+            oldest.push((key, stored));
+            if keys > TRIM_KEYS && another {
+                break;
+            }
+        }
         // The last commit in hand may go on behind it: leave it whole for the next group.
         let Some(last) = oldest.last().map(|(_, stored)| stored.changed_at) else {
             return Ok(Vec::new());
