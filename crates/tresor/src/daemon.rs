@@ -38,7 +38,7 @@ impl Daemon {
         root: Root,
         settings: &Settings,
     ) -> Result<Self, Failure> {
-        let listener = listen(settings.listen, settings).await?;
+        let listener = listen(settings.listen, settings.insecure_plain_http).await?;
         let address = listener.address().map_err(|error| Failure::new(error.to_string()))?;
         let kubernetes = match &settings.kubeconfig {
             Some(path) => Some(sync::client_from_kubeconfig(path).await),
@@ -47,7 +47,8 @@ impl Daemon {
         };
         let kubernetes = kubernetes.transpose().map_err(|error| Failure::new(chain(&error)))?;
         let metrics = match settings.metrics_listen {
-            Some(address) => Some(listen(address, settings).await?),
+            // Nothing secret travels there, so it may be seen from elsewhere.
+            Some(address) => Some(listen(address, true).await?),
             None => None,
         };
         let kept = vault_settings(settings);
@@ -117,8 +118,8 @@ impl Daemon {
     }
 }
 
-async fn listen(address: SocketAddr, settings: &Settings) -> Result<Listener, Failure> {
-    let bound = Listener::bind(address, settings.insecure_plain_http).await;
+async fn listen(address: SocketAddr, insecure_plain_http: bool) -> Result<Listener, Failure> {
+    let bound = Listener::bind(address, insecure_plain_http).await;
     bound.map_err(|error| Failure::new(chain(&error)))
 }
 

@@ -57,7 +57,7 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// The Kubernetes Lease that the sync worker's leader holds.
     pub lease: Option<LeaseName>,
-    /// How many Kubernetes Secrets one turn of the sync worker deletes at most.
+    /// How many Kubernetes Secrets the sync worker deletes without being told so; 0 is none.
     pub max_deletions: u32,
 }
 
@@ -138,23 +138,23 @@ pub(crate) static TABLE: [Setting; 19] = [
     row!(log_format, "log-format", Form::LogFormat, Some("text"), "json", set,
         "What a line of the log looks like."),
     row!(keep_versions, "keep-versions", Number(1, 100), Some("10"), "20", set,
-        "How many versions of a secret are kept."),
+        "How many versions of a secret are kept, where neither it nor its project says."),
     row!(purge_after_days, "purge-after-days", Number(0, 36_500), Some("30"), "7", set,
         "After how many days a deleted secret is purged; 0 is at once."),
     row!(max_watch_seconds, "max-watch-seconds", Number(1, 86_400), Some("3600"), "600", set,
         "How many seconds a watch lasts at most."),
     row!(bookmark_seconds, "bookmark-seconds", Number(1, 3_600), Some("30"), "60", set,
-        "How many seconds pass between two bookmarks of a watch."),
+        "How often a watch is told how far it has come, in seconds."),
     row!(max_connections, "max-connections", Number(16, 65_536), Some("2048"), "4096", set,
-        "How many connections are open at once."),
+        "How many connections are served at once; more wait."),
     row!(max_requests, "max-requests", Number(1, 65_536), Some("256"), "512", set,
-        "How many requests are served at once."),
+        "How many requests are served at once, watches not counted; more wait a moment."),
     row!(metrics_listen, "metrics-listen", Address, None, "127.0.0.1:9220", set_some,
-        "An address for /metrics alone."),
+        "An address for /metrics, which is then served nowhere else; it may be any, since no value is in metrics."),
     row!(lease, "lease", Lease, None, "tresor/sync", set_some,
         "The Kubernetes Lease by which several sync workers choose their leader."),
     row!(max_deletions, "max-deletions", Number(0, 100_000), Some("100"), "20", set,
-        "How many Kubernetes Secrets one turn of the sync worker deletes at most."),
+        "The sync worker holds its deletions back while there are more to make, until an administrator releases its brake; 0 holds back all."),
 ];
 
 impl Default for Settings {
