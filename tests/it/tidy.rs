@@ -149,7 +149,7 @@ fn every_door_has_its_room() {
         ("argon2", "[\"crypto\"]"),
         ("sled", "[\"store\"]"),
         ("kube", "[\"sync\"]"),
-        ("axum", "[\"server\"]"),
+        ("axum", "[\"server\", \"utoipa-swagger-ui\"]"),
         ("store", "[\"benches\", \"tresor\", \"vault\"]"),
         ("crypto", "[\"benches\", \"tresor\", \"vault\"]"),
         ("vault", "[\"server\", \"tresor\"]"),
