@@ -32,14 +32,14 @@ fn cluster() -> Option<&'static Cluster> {
 
 /// A daemon attached to the cluster, with a project `ml` that is projected into a namespace of its
 /// own.
-struct Attached {
+pub(crate) struct Attached {
     cluster: &'static Cluster,
     fresh: Fresh,
     namespace: &'static str,
 }
 
 impl Attached {
-    fn start(namespace: &'static str) -> Option<Self> {
+    pub(crate) fn start(namespace: &'static str) -> Option<Self> {
         let cluster = cluster()?;
         let fresh = fresh_with(|serve| {
             serve.arg("--kubeconfig").arg(cluster.kubeconfig());
@@ -50,7 +50,7 @@ impl Attached {
         Some(attached)
     }
 
-    fn admin(&self) -> &Actor {
+    pub(crate) fn admin(&self) -> &Actor {
         &self.fresh.admin
     }
 
@@ -69,14 +69,14 @@ impl Attached {
     }
 
     /// The Kubernetes Secret, if there is one.
-    fn kubernetes(&self, name: &str) -> Option<Value> {
+    pub(crate) fn kubernetes(&self, name: &str) -> Option<Value> {
         let get = ["get", "secret", name, "-n", self.namespace, "--ignore-not-found", "-o", "json"];
         let text = self.kubectl(&get);
         (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap())
     }
 
     /// Its data, decoded.
-    fn data(&self, name: &str) -> Option<BTreeMap<String, Vec<u8>>> {
+    pub(crate) fn data(&self, name: &str) -> Option<BTreeMap<String, Vec<u8>>> {
         let object = self.kubernetes(name)?;
         let entries = object["data"].as_object().unwrap().iter();
         let decode = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();

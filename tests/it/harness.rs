@@ -50,8 +50,10 @@ pub(crate) fn tresor(arguments: &[&str]) -> Command {
 
 /// Takes out of a command's environment what would change how the daemon runs.
 pub(crate) fn clean(command: &mut Command) {
-    let ours =
-        |name: &str| name.starts_with("TRESOR_") || name == "RUST_LOG" || name == "KUBECONFIG";
+    let ours = |name: &str| {
+        name.starts_with("TRESOR_")
+            || matches!(name, "CREDENTIALS_DIRECTORY" | "KUBECONFIG" | "RUST_LOG")
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(ours) {
             command.env_remove(name);

@@ -13,11 +13,14 @@
 mod bad_input;
 mod client;
 mod cluster_e2e;
+mod config;
 mod durability;
 mod harness;
 mod leaks;
 mod limits;
 mod native_api;
+mod root_key;
 mod start;
 mod tidy;
 mod tracer;
+mod types;

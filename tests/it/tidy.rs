@@ -146,6 +146,7 @@ fn every_door_has_its_room() {
     let deny = read(".deny.toml");
     for (door, room) in [
         ("aes-gcm", "[\"crypto\"]"),
+        ("argon2", "[\"crypto\"]"),
         ("sled", "[\"store\"]"),
         ("kube", "[\"sync\"]"),
         ("axum", "[\"server\"]"),

@@ -1,10 +1,11 @@
 //! Bindings on the wire.
 
-use domain::{Invalid, OrgName, ProjectName, ProjectPath};
+use domain::{BindingKind, Invalid, OrgName, ProjectName, ProjectPath};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A binding that is to be made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BindingWrite {
     /// The project: `PROJECT`, or `ORG/PROJECT`.
@@ -15,8 +16,19 @@ pub struct BindingWrite {
     pub kind: Option<String>,
 }
 
+impl BindingWrite {
+    /// Checks the binding.
+    ///
+    /// # Errors
+    /// Names the field at fault.
+    pub fn check(&self) -> Result<(ProjectPath, BindingKind), Invalid> {
+        let kind = self.kind.as_deref().map_or(Ok(BindingKind::Owner), BindingKind::parse)?;
+        Ok((project_path("project", &self.project)?, kind))
+    }
+}
+
 /// A binding.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BindingBody {
     /// The project: `ORG/PROJECT`.
@@ -30,14 +42,14 @@ pub struct BindingBody {
 }
 
 /// A secret's bindings.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BindingList {
     /// The bindings, by project.
     pub items: Vec<BindingBody>,
 }
 
 /// A secret of another project that is bound to this one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BoundSecretBody {
     /// Its name.
     pub name: String,
@@ -53,7 +65,7 @@ pub struct BoundSecretBody {
 }
 
 /// The secrets of other projects that are bound to a project.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BoundSecretList {
     /// The secrets, by home and name.
     pub items: Vec<BoundSecretBody>,

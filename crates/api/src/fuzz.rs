@@ -49,7 +49,7 @@ fn read(body: &[u8]) -> bool {
         check::<PurgeAction>(body, |body| vec![body.uid().err()]),
         check::<RollbackAction>(body, |body| vec![body.expected().err()]),
         check::<SecretWrite>(body, |body| {
-            let payload = body.payload().err();
+            let payload = body.payload(None).err();
             vec![body.name().err(), body.labels().err(), body.expected().err(), payload]
         }),
         check::<TokenWrite>(body, |_| vec![]),

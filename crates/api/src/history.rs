@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use domain::{Invalid, ResourceVersion, SecretName, Uid};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Versions, to be deleted or destroyed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VersionsAction {
     /// Their numbers.
@@ -17,7 +18,7 @@ pub struct VersionsAction {
 }
 
 /// A version that is to become the newest one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RollbackAction {
     /// Its number.
@@ -28,7 +29,7 @@ pub struct RollbackAction {
 }
 
 /// What is to come back: versions of a secret, or else a deleted secret.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UndeleteAction {
     /// The numbers of deleted versions of the secret of this name.
@@ -46,7 +47,7 @@ pub struct UndeleteAction {
 }
 
 /// Which deleted secret is to go for good.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurgeAction {
     /// Its identity; may be left out when only one deleted secret had the name.

@@ -8,18 +8,23 @@ mod binding;
 pub mod fuzz;
 mod history;
 mod object;
+mod openapi;
 mod parse;
+pub mod paths;
 mod problem;
 mod project;
 mod secret;
+mod sync;
 mod token;
 mod watch;
+mod wire_document;
 mod wire_text;
 
 pub use binding::{
     BindingBody, BindingList, BindingWrite, BoundSecretBody, BoundSecretList, project_path,
 };
 pub use history::{PurgeAction, RollbackAction, UndeleteAction, VersionsAction};
+pub use openapi::openapi;
 pub use parse::parse;
 pub use problem::{Problem, ProblemKind};
 pub use project::{
@@ -27,10 +32,12 @@ pub use project::{
     ProjectWrite, ProjectWriteMetadata, ProjectionBody, ProjectionList, RuleBody,
 };
 pub use secret::{
-    Labelled, ListMetadata, RegistryBody, SecretBody, SecretData, SecretList, SecretMetadata,
-    SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata, SecretWriteSpec, VersionBody,
-    VersionList,
+    Labelled, ListMetadata, MERGE_PATCH, RegistryBody, SecretBody, SecretData, SecretList,
+    SecretMetadata, SecretPatch, SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata,
+    SecretWriteSpec, VersionBody, VersionList,
 };
+pub use sync::SyncStatus;
 pub use token::{RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
 pub use watch::{Bookmark, BookmarkMetadata, WatchLine};
+pub use wire_document::WireDocument;
 pub use wire_text::{UniqueMap, WireText};

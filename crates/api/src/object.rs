@@ -38,19 +38,26 @@ pub(crate) fn some_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     objects(deserializer).map(Some)
 }
 
-/// A field that was sent, `null` included: with `default` this tells it from one that was not.
-pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// As [`objects`], for a field that may be left out or be `null`, which are not the same.
+pub(crate) fn nullable_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<Vec<T>>>, D::Error> {
+    let list = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
+    Ok(Some(list.map(|list| list.into_iter().map(|Object(value)| value).collect())))
+}
+
+/// For a field that may be left out or be `null`, which are not the same.
+pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-/// As [`present`], for a list of objects.
-pub(crate) fn present_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// For a field that may be left out and must not be `null`.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
-) -> Result<Option<Option<Vec<T>>>, D::Error> {
-    let list = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
-    Ok(Some(list.map(|list| list.into_iter().map(|Object(value)| value).collect())))
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 struct ObjectVisitor<T>(PhantomData<T>);

@@ -86,7 +86,7 @@ mod tests {
         let unknown = refused(r#"{"spec":{"type":"opaque"},"value":"MARKER"}"#);
         assert_eq!(
             unknown.detail,
-            "value: has the unknown field `value`; expected one of `metadata`, `spec`, `stringData`, `data`, `registries`"
+            "value: has the unknown field `value`; expected one of `metadata`, `spec`, `stringData`, `data`, `registries`, `document`"
         );
         let twice = refused(r#"{"stringData":{"k":"MARKER","k":"MARKER"}}"#);
         assert_eq!(twice.detail, "stringData: must hold each key once");

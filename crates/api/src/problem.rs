@@ -2,6 +2,7 @@
 
 use domain::Invalid;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What kind of problem it is: it decides type, title and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl ProblemKind {
 }
 
 /// A problem document, `application/problem+json`. It never repeats a value that was sent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// What kind of problem, as a URI.

@@ -4,12 +4,13 @@ use domain::{
     Invalid, NamePattern, Namespace, ProjectName, ProjectionMode, ProjectionRule, ResourceVersion,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ListMetadata;
-use crate::object::{object, objects, present, present_objects};
+use crate::object::{nullable, nullable_objects, object, objects};
 
 /// A projection rule.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleBody {
     /// `each`: one Kubernetes Secret per secret; `merged`: one per project, with an entry for each of
@@ -44,7 +45,7 @@ impl From<&ProjectionRule> for RuleBody {
 }
 
 /// What a project is to be.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProjectSpec {
     /// Where its secrets appear in Kubernetes.
@@ -52,6 +53,7 @@ pub struct ProjectSpec {
     pub projection_rules: Vec<RuleBody>,
     /// How many versions of a secret are kept, 1 to 100; as the daemon says when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
     pub keep_versions: Option<u32>,
 }
 
@@ -66,7 +68,7 @@ impl ProjectSpec {
 }
 
 /// The metadata of a project that is written.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProjectWriteMetadata {
     /// Its name; needed when it is made.
@@ -78,7 +80,7 @@ pub struct ProjectWriteMetadata {
 }
 
 /// A project that is written.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectWrite {
     /// Its name and version.
@@ -109,7 +111,7 @@ impl ProjectWrite {
 }
 
 /// A change of a project, RFC 7396: what is left out stays, `null` takes a setting back.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectPatch {
     /// Its name and version.
@@ -121,18 +123,20 @@ pub struct ProjectPatch {
 }
 
 /// What changes in a project.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProjectPatchSpec {
     /// All its rules, in place of those that there are; `null` for none.
     #[serde(
         default,
-        deserialize_with = "present_objects",
+        deserialize_with = "nullable_objects",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(value_type = Option<Vec<RuleBody>>)]
     pub projection_rules: Option<Option<Vec<RuleBody>>>,
     /// How many versions of a secret are kept, 1 to 100; `null` as the daemon says.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 100)]
     pub keep_versions: Option<Option<u32>>,
 }
 
@@ -163,7 +167,7 @@ fn check_rules(rules: &[RuleBody]) -> Result<Vec<ProjectionRule>, Invalid> {
 }
 
 /// A project's metadata.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectMetadata {
     /// Its name.
@@ -181,7 +185,7 @@ pub struct ProjectMetadata {
 }
 
 /// A project.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProjectBody {
     /// Its metadata.
     pub metadata: ProjectMetadata,
@@ -190,7 +194,7 @@ pub struct ProjectBody {
 }
 
 /// Projects.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProjectList {
     /// The list's metadata.
     pub metadata: ListMetadata,
@@ -199,7 +203,7 @@ pub struct ProjectList {
 }
 
 /// One projection and how it stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectionBody {
     /// The secret's name.
@@ -228,7 +232,7 @@ pub struct ProjectionBody {
 }
 
 /// A project's projections.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProjectionList {
     /// The projections, by secret and place.
     pub items: Vec<ProjectionBody>,

@@ -1,12 +1,13 @@
 //! Tokens on the wire.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::WireText;
 use crate::object::objects;
 
 /// A role, and the projects it holds in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RightBody {
     /// The role's name.
@@ -17,7 +18,7 @@ pub struct RightBody {
 }
 
 /// A token to be made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenWrite {
     /// What it is for.
@@ -28,11 +29,12 @@ pub struct TokenWrite {
     pub rights: Vec<RightBody>,
     /// After how many seconds it ends; never by itself when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
     pub expires_in_seconds: Option<u64>,
 }
 
 /// A token, without the token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenBody {
     /// Its identity.
@@ -51,7 +53,7 @@ pub struct TokenBody {
 }
 
 /// A token that was just made: the only time that it is shown.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct TokenMinted {
     /// The token.
     pub token: WireText,
@@ -60,14 +62,14 @@ pub struct TokenMinted {
 }
 
 /// All tokens.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenList {
     /// The tokens, oldest first.
     pub items: Vec<TokenBody>,
 }
 
 /// Who is asking.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WhoAmI {
     /// The actor's name, as logs and `createdBy` show it.
     pub actor: String,

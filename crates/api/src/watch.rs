@@ -1,11 +1,12 @@
 //! The lines of a watch.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{Problem, SecretBody};
 
 /// One line: JSON, and a line feed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
 pub enum WatchLine {
     /// A secret is new, or new among those that are watched.
@@ -21,14 +22,14 @@ pub enum WatchLine {
 }
 
 /// Up to where everything was sent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Bookmark {
     /// Its metadata.
     pub metadata: BookmarkMetadata,
 }
 
 /// A bookmark's metadata.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BookmarkMetadata {
     /// The resource version to go on from.

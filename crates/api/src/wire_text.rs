@@ -6,6 +6,9 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use zeroize::Zeroizing;
 
 /// Text that may be the value of a secret: wiped on drop, never printed.
@@ -35,6 +38,15 @@ impl Serialize for WireText {
         serializer.serialize_str(self.expose())
     }
 }
+
+impl PartialSchema for WireText {
+    fn schema() -> RefOr<Schema> {
+        let about = "May be a value: never logged, never repeated";
+        ObjectBuilder::new().schema_type(Type::String).description(Some(about)).build().into()
+    }
+}
+
+impl ToSchema for WireText {}
 
 /// A JSON object whose keys are its content. A key that appears twice is refused: which of the two
 /// values was meant is not ours to guess.

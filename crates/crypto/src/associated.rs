@@ -40,9 +40,14 @@ pub(crate) fn metadata(store: StoreId, key: u32, store_key: &[u8]) -> Vec<u8> {
     begin("tresor/1/metadata", store).u32(key).raw(store_key).finish()
 }
 
-/// For a KEK under a root key.
+/// For the keyring key under a root key.
+pub(crate) fn slot(store: StoreId, head: &[u8]) -> Vec<u8> {
+    begin("tresor/2/slot", store).raw(head).finish()
+}
+
+/// For a KEK under the keyring key.
 pub(crate) fn kek(store: StoreId, kek: KekId) -> Vec<u8> {
-    begin("tresor/1/kek", store).u32(kek.get()).finish()
+    begin("tresor/2/kek", store).u32(kek.get()).finish()
 }
 
 /// For one of the keyring's own keys under a KEK.
@@ -50,9 +55,10 @@ pub(crate) fn key(store: StoreId, kind: u8, id: u32, kek: KekId) -> Vec<u8> {
     begin("tresor/1/key", store).u8(kind).u32(id).u32(kek.get()).finish()
 }
 
-/// For a slot's tag under its root key. The body begins with the store id, behind the magic.
-pub(crate) fn slot(body: &[u8], slot: &[u8]) -> Vec<u8> {
-    labelled("tresor/1/keyring", body.len() + slot.len()).raw(body).raw(slot).finish()
+/// For the keyring file's tag under the keyring key. The body begins with the store id, behind the
+/// magic.
+pub(crate) fn keyring(body: &[u8]) -> Vec<u8> {
+    labelled("tresor/2/keyring", body.len()).raw(body).finish()
 }
 
 fn begin(label: &str, store: StoreId) -> Encoder {
@@ -84,7 +90,8 @@ mod tests {
             metadata(store, 1, b""),
             kek(store, KekId::new(1)),
             key(store, 2, 1, KekId::new(1)),
-            slot(b"", b""),
+            slot(store, b""),
+            keyring(b""),
         ];
         for (at, one) in kinds.iter().enumerate() {
             for (beside, other) in kinds.iter().enumerate() {

@@ -1,20 +1,60 @@
 //! What can go wrong, in words that repeat no input.
 
+use crate::passphrase::NoMemory;
+
 /// Why a keyring file was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
     /// The bytes are not those that were written.
     #[error("the keyring file is damaged: restore it from a backup")]
     Damaged,
+    /// The memory that deriving a root key takes is not there.
+    #[error("there is not enough memory to derive the root key from the passphrase")]
+    NoMemory,
     /// A later version of Tresor wrote the file.
     #[error("the keyring file has format {found}, which is newer than this Tresor reads")]
     NewerFormat {
         /// The format that the file names.
         found: u16,
     },
-    /// The file is whole, and another root key made it.
-    #[error("the root key is not the one that this keyring was made with")]
+    /// A build from before the first release wrote the file.
+    #[error("the keyring file has format {found}, from before the first release: make a new store")]
+    OlderFormat {
+        /// The format that the file names.
+        found: u16,
+    },
+    /// The file is whole, and has no slot for this root key.
+    #[error("the root key or passphrase is not one that this keyring was made with")]
     WrongRootKey,
+}
+
+/// Why a slot for a root key was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MakeError {
+    /// The memory that deriving a root key takes is not there.
+    #[error("there is not enough memory to derive the root key from the passphrase")]
+    NoMemory,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
+    /// The slot is for a passphrase and a key was given, or the other way round.
+    #[error("the slot's root key comes from another source")]
+    OtherSource,
+    /// The passphrase has fewer characters than [`crate::Passphrase::MIN_CHARS`].
+    #[error("the passphrase is too short: take at least 12 characters")]
+    PassphraseTooShort,
+}
+
+impl From<NoRandomness> for MakeError {
+    fn from(_: NoRandomness) -> Self {
+        Self::NoRandomness
+    }
+}
+
+impl From<NoMemory> for MakeError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
 }
 
 /// The operating system gave no random bytes. Nothing can be sealed safely without them.
@@ -27,6 +67,23 @@ pub struct NoRandomness;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sealed record does not open")]
 pub struct OpenError;
+
+/// Why a text is no passphrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PassphraseError {
+    /// It has a line break, a tab or another control character within.
+    #[error("the passphrase has a control character: it must be one line")]
+    ControlCharacter,
+    /// There is nothing but a line end.
+    #[error("the passphrase is empty")]
+    Empty,
+    /// It is longer than 1,024 bytes.
+    #[error("the passphrase is too long: take at most 1024 bytes")]
+    TooLong,
+    /// It has fewer characters than [`crate::Passphrase::MIN_CHARS`].
+    #[error("the passphrase is too short: take at least 12 characters")]
+    TooShort,
+}
 
 /// Why a text is no root key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,4 +114,27 @@ pub enum SealError {
     /// The plaintext is longer than [`crate::MAX_PLAINTEXT_BYTES`].
     #[error("the plaintext is too long to be sealed")]
     TooLong,
+}
+
+/// Why the slots of a keyring file stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SlotError {
+    /// Both slots are taken.
+    #[error("both slots are taken: drop one first")]
+    Full,
+    /// The slot is that of the root key that was given: only what stays proves that it opens.
+    #[error("slot {0} is the one that was just opened: give the root key of the slot that stays")]
+    InUse(u8),
+    /// The keyring file was refused.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The new slot was not made.
+    #[error(transparent)]
+    Make(#[from] MakeError),
+    /// The new root key opens the keyring already.
+    #[error("the new root key opens slot {0} already")]
+    SameKey(u8),
+    /// There is no slot of that number.
+    #[error("there is no slot {0}")]
+    Unknown(u8),
 }

@@ -4,12 +4,14 @@ use domain::{Plaintext, Sealed, Timestamp};
 
 use crate::hazmat::Refused;
 use crate::keyring_file::{Body, KekEntry, KekState, KeyEntry, KeyringFile, METADATA_KIND};
-use crate::keys::{Kek, KeyBytes, MetadataKey};
+use crate::keys::{Kek, KeyBytes, KeyringKey, MetadataKey};
 use crate::random::{Fresh, FreshNonce};
+use crate::slot::Slot;
+use crate::slots::Unlocked;
 use crate::uses::UseCounter;
 use crate::{
-    KekId, KeyringError, NoRandomness, OpenError, PayloadContext, RootKey, SealError, StoreId,
-    associated, record, slot,
+    KekId, KeyringError, MakeError, NoRandomness, OpenError, PayloadContext, SealError, StoreId,
+    Unlock, associated, record,
 };
 
 /// The two records of one sealed version. They are apart so that a rotation rewrites the small one
@@ -43,10 +45,18 @@ impl Keyring {
     /// New keys for a new store, under `root`.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes.
-    pub fn make(store: StoreId, root: &RootKey, now: Timestamp) -> Result<Self, NoRandomness> {
+    /// When the operating system gives no random bytes, or no slot can be made for the root key.
+    pub fn make<'a>(
+        store: StoreId,
+        root: impl Into<Unlock<'a>>,
+        now: Timestamp,
+    ) -> Result<Self, MakeError> {
+        let keyring_key = KeyringKey::make()?;
+        let slot = Slot::make(store, 1, root.into(), now, &keyring_key)?;
         let (kek_bytes, metadata_bytes) = (KeyBytes::make()?, KeyBytes::make()?);
         let (kek_id, metadata_id) = (KekId::new(1), 1);
+        let current = (now, KekState::Current);
+        let entry = KekEntry::wrap(store, kek_id, current, &kek_bytes, &keyring_key)?;
         let kek = Kek::new(kek_id, &kek_bytes);
         let key_ad = associated::key(store, METADATA_KIND, metadata_id, kek_id);
         let wrapped = kek.wrap_key(&metadata_bytes, FreshNonce::make()?, &key_ad);
@@ -54,13 +64,12 @@ impl Keyring {
             store,
             generation: 1,
             current_kek: kek_id,
-            keks: vec![KekEntry { id: kek_id, created_at: now, state: KekState::Current }],
+            keks: vec![entry],
             metadata_keys: vec![KeyEntry { id: metadata_id, kek: kek_id, wrapped }],
-            slot_count: 1,
+            slots: vec![slot],
         };
-        let slot = slot::make(1, &root.cipher(), &body, &[(kek_id, &kek_bytes)])?;
         Ok(Self {
-            file: KeyringFile { body, slots: vec![slot] },
+            file: KeyringFile::seal(body, &keyring_key)?,
             kek,
             retired_keks: Vec::new(),
             metadata_key: MetadataKey::new(metadata_id, &metadata_bytes),
@@ -72,14 +81,12 @@ impl Keyring {
     /// Opens a keyring file.
     ///
     /// # Errors
-    /// Tells a damaged file, a file of a newer Tresor and a wrong root key apart.
-    pub fn open(file: &[u8], root: &RootKey) -> Result<Self, KeyringError> {
-        let file = KeyringFile::decode(file)?;
-        let cipher = root.cipher();
-        let slot = slot::verified(&file, &cipher).ok_or(KeyringError::WrongRootKey)?;
+    /// Tells a damaged file, a file of another format and a wrong root key apart.
+    pub fn open<'a>(file: &[u8], root: impl Into<Unlock<'a>>) -> Result<Self, KeyringError> {
+        let Unlocked { file, key, .. } = Unlocked::open(file, root.into())?;
         let damaged = |Refused| KeyringError::Damaged;
-        let keks = slot::open_keks(&file.body, slot, &cipher).map_err(damaged)?;
-        let mut metadata_keys = slot::open_metadata_keys(&file.body, &keks).map_err(damaged)?;
+        let keks = open_keks(&file.body, &key).map_err(damaged)?;
+        let mut metadata_keys = open_metadata_keys(&file.body, &keks).map_err(damaged)?;
         let is_current = |kek: &Kek| kek.id == file.body.current_kek;
         let (mut current, retired_keks): (Vec<_>, Vec<_>) = keks.into_iter().partition(is_current);
         Ok(Self {
@@ -103,7 +110,7 @@ impl Keyring {
         self.file.body.store
     }
 
-    /// How often the file was written anew, from 1.
+    /// How often the keys were changed, from 1. Another root key changes none of them.
     pub fn generation(&self) -> u64 {
         self.file.body.generation
     }
@@ -202,4 +209,19 @@ impl Keyring {
         let mut known = std::iter::once(&self.metadata_key).chain(&self.older_metadata_keys);
         known.find(|key| key.id == id).ok_or(OpenError)
     }
+}
+
+fn open_keks(body: &Body, key: &KeyringKey) -> Result<Vec<Kek>, Refused> {
+    let open_one = |entry: &KekEntry| Ok(Kek::new(entry.id, &entry.unwrap(body.store, key)?));
+    body.keks.iter().map(open_one).collect()
+}
+
+fn open_metadata_keys(body: &Body, keks: &[Kek]) -> Result<Vec<MetadataKey>, Refused> {
+    let open_one = |entry: &KeyEntry| {
+        let kek = keks.iter().find(|kek| kek.id == entry.kek).ok_or(Refused)?;
+        let associated = associated::key(body.store, METADATA_KIND, entry.id, entry.kek);
+        let bytes = kek.unwrap_key(&entry.wrapped, &associated)?;
+        Ok(MetadataKey::new(entry.id, &bytes))
+    };
+    body.metadata_keys.iter().map(open_one).collect()
 }

@@ -4,38 +4,42 @@
 use domain::{Decoder, Encoder, Malformed, Timestamp};
 use ring::digest::{SHA256, digest};
 
-use crate::hazmat::{NONCE_BYTES, TAG_BYTES};
-use crate::keys::Wrapped;
-use crate::{KekId, KeyringError, StoreId};
+use crate::hazmat::{NONCE_BYTES, Refused, TAG_BYTES};
+use crate::keys::{KeyBytes, KeyringKey, Wrapped};
+use crate::random::FreshNonce;
+use crate::slot::Slot;
+use crate::{KekId, KeyringError, NoRandomness, StoreId, associated};
 
 const MAGIC: &[u8; 8] = b"TRESORKR";
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 const CHECKSUM_BYTES: usize = 32;
-const MAX_SLOTS: u8 = 2;
-const RAW_SOURCE: u8 = 1;
+/// The most slots, and the largest number of one.
+pub(crate) const MAX_SLOTS: u8 = 2;
 
 /// The kind number of a metadata key in the table of wrapped keys.
 pub(crate) const METADATA_KIND: u8 = 2;
 
 pub(crate) struct KeyringFile {
     pub(crate) body: Body,
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) nonce: [u8; NONCE_BYTES],
+    pub(crate) tag: [u8; TAG_BYTES],
 }
 
-/// What every slot's tag covers.
+/// What the tag covers.
 pub(crate) struct Body {
     pub(crate) store: StoreId,
     pub(crate) generation: u64,
     pub(crate) current_kek: KekId,
     pub(crate) keks: Vec<KekEntry>,
     pub(crate) metadata_keys: Vec<KeyEntry>,
-    pub(crate) slot_count: u8,
+    pub(crate) slots: Vec<Slot>,
 }
 
 pub(crate) struct KekEntry {
     pub(crate) id: KekId,
     pub(crate) created_at: Timestamp,
     pub(crate) state: KekState,
+    pub(crate) wrapped: Wrapped,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,23 +55,23 @@ pub(crate) struct KeyEntry {
     pub(crate) wrapped: Wrapped,
 }
 
-/// The keyring under one root key.
-pub(crate) struct Slot {
-    pub(crate) id: u8,
-    /// One for each KEK, in the table's order.
-    pub(crate) keks: Vec<Wrapped>,
-    pub(crate) nonce: [u8; NONCE_BYTES],
-    pub(crate) tag: [u8; TAG_BYTES],
-}
-
 impl KeyringFile {
+    pub(crate) fn seal(body: Body, key: &KeyringKey) -> Result<Self, NoRandomness> {
+        let nonce = FreshNonce::make()?.into_bytes();
+        let tag = key.cipher().seal(nonce, &associated::keyring(&body.encode()), &mut []);
+        Ok(Self { body, nonce, tag })
+    }
+
+    /// Whether the holder of the keyring key wrote every byte.
+    pub(crate) fn verify(&self, key: &KeyringKey) -> Result<(), Refused> {
+        let associated = associated::keyring(&self.body.encode());
+        key.cipher().open(self.nonce, &associated, &mut [], self.tag)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = self.body.encode();
-        for slot in &self.slots {
-            out.extend(slot_head(slot.id, &slot.keks));
-            out.extend(slot.nonce);
-            out.extend(slot.tag);
-        }
+        out.extend(self.nonce);
+        out.extend(self.tag);
         out.extend_from_slice(digest(&SHA256, &out).as_ref());
         out
     }
@@ -91,13 +95,18 @@ impl Body {
         out.u64(self.generation).u32(self.current_kek.get()).u8(count(&self.keks));
         for kek in &self.keks {
             out.u32(kek.id.get()).timestamp(kek.created_at).u8(kek.state as u8);
+            kek.wrapped.encode(&mut out);
         }
         out.u8(count(&self.metadata_keys));
         for key in &self.metadata_keys {
             out.u8(METADATA_KIND).u32(key.id).u32(key.kek.get());
             key.wrapped.encode(&mut out);
         }
-        out.u8(self.slot_count).finish()
+        out.u8(count(&self.slots));
+        for slot in &self.slots {
+            slot.encode(&mut out);
+        }
+        out.finish()
     }
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Malformed> {
@@ -107,7 +116,7 @@ impl Body {
             current_kek: KekId::new(from.u32()?),
             keks: decode_table(from, decode_kek)?,
             metadata_keys: decode_table(from, decode_key)?,
-            slot_count: from.u8()?,
+            slots: decode_table(from, Slot::decode)?,
         };
         if body.is_canonical() { Ok(body) } else { Err(Malformed) }
     }
@@ -124,18 +133,27 @@ impl Body {
             && states_agree
             && ascends_from_one(self.metadata_keys.iter().map(|key| key.id))
             && self.metadata_keys.iter().all(|key| kek_ids().any(|id| id == key.kek.get()))
-            && (1..=MAX_SLOTS).contains(&self.slot_count)
+            && ascends_from_one(self.slots.iter().map(|slot| slot.head.id.into()))
+            && self.slots.iter().all(|slot| slot.head.id <= MAX_SLOTS)
     }
 }
 
-/// A slot up to its tag, which covers these bytes.
-pub(crate) fn slot_head(id: u8, keks: &[Wrapped]) -> Vec<u8> {
-    let mut out = Encoder::default();
-    out.u8(id).u8(RAW_SOURCE).bytes(b"");
-    for kek in keks {
-        kek.encode(&mut out);
+impl KekEntry {
+    /// An entry of a KEK that is wrapped now.
+    pub(crate) fn wrap(
+        store: StoreId,
+        id: KekId,
+        (created_at, state): (Timestamp, KekState),
+        kek: &KeyBytes,
+        key: &KeyringKey,
+    ) -> Result<Self, NoRandomness> {
+        let wrapped = key.wrap_kek(kek, &associated::kek(store, id))?;
+        Ok(Self { id, created_at, state, wrapped })
     }
-    out.finish()
+
+    pub(crate) fn unwrap(&self, store: StoreId, key: &KeyringKey) -> Result<KeyBytes, Refused> {
+        key.unwrap_kek(&self.wrapped, &associated::kek(store, self.id))
+    }
 }
 
 fn check_format(file: &[u8]) -> Result<(), KeyringError> {
@@ -145,6 +163,7 @@ fn check_format(file: &[u8]) -> Result<(), KeyringError> {
     match format {
         _ if magic != *MAGIC => Err(KeyringError::Damaged),
         FORMAT => Ok(()),
+        1 => Err(KeyringError::OlderFormat { found: 1 }),
         found if found > FORMAT => Err(KeyringError::NewerFormat { found }),
         _ => Err(KeyringError::Damaged),
     }
@@ -154,11 +173,9 @@ fn decode_content(content: &[u8]) -> Result<KeyringFile, Malformed> {
     let mut from = Decoder::new(content);
     from.raw(MAGIC.len() + size_of::<u16>())?;
     let body = Body::decode(&mut from)?;
-    let slots = (1..=body.slot_count)
-        .map(|id| decode_slot(&mut from, id, body.keks.len()))
-        .collect::<Result<_, _>>()?;
+    let (nonce, tag) = (from.array()?, from.array()?);
     from.finish()?;
-    Ok(KeyringFile { body, slots })
+    Ok(KeyringFile { body, nonce, tag })
 }
 
 fn decode_table<T>(
@@ -178,20 +195,12 @@ fn decode_kek(from: &mut Decoder<'_>) -> Result<KekEntry, Malformed> {
         2 => KekState::Retired,
         _ => return Err(Malformed),
     };
-    Ok(KekEntry { id, created_at, state })
+    Ok(KekEntry { id, created_at, state, wrapped: Wrapped::decode(from)? })
 }
 
 fn decode_key(from: &mut Decoder<'_>) -> Result<KeyEntry, Malformed> {
     expect(from.u8()?, METADATA_KIND)?;
     Ok(KeyEntry { id: from.u32()?, kek: KekId::new(from.u32()?), wrapped: Wrapped::decode(from)? })
-}
-
-fn decode_slot(from: &mut Decoder<'_>, id: u8, keks: usize) -> Result<Slot, Malformed> {
-    expect(from.u8()?, id)?;
-    expect(from.u8()?, RAW_SOURCE)?;
-    expect(from.bytes()?, b"")?;
-    let keks = (0..keks).map(|_| Wrapped::decode(from)).collect::<Result<_, _>>()?;
-    Ok(Slot { id, keks, nonce: from.array()?, tag: from.array()? })
 }
 
 fn expect<T: PartialEq>(found: T, only: T) -> Result<(), Malformed> {

@@ -133,6 +133,45 @@ pub(crate) fn unwrap(
     Ok(key)
 }
 
+/// The keyring key: wraps KEKs and tags the keyring file.
+pub(crate) struct KeyringKey(KeyBytes);
+
+static_assertions::assert_not_impl_any!(KeyringKey: fmt::Debug, fmt::Display, Clone, PartialEq);
+
+impl KeyringKey {
+    pub(crate) fn new(bytes: KeyBytes) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn make() -> Result<Self, NoRandomness> {
+        KeyBytes::make().map(Self)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; KEY_BYTES] {
+        self.0.as_bytes()
+    }
+
+    pub(crate) fn cipher(&self) -> Cipher {
+        Cipher::new(&self.0)
+    }
+
+    pub(crate) fn wrap_kek(
+        &self,
+        kek: &KeyBytes,
+        associated: &[u8],
+    ) -> Result<Wrapped, NoRandomness> {
+        Ok(wrap(&self.cipher(), FreshNonce::make()?, associated, kek.as_bytes()))
+    }
+
+    pub(crate) fn unwrap_kek(
+        &self,
+        wrapped: &Wrapped,
+        associated: &[u8],
+    ) -> Result<KeyBytes, Refused> {
+        unwrap(&self.cipher(), associated, wrapped)
+    }
+}
+
 /// A key-encryption key: wraps keys, never content.
 pub(crate) struct Kek {
     pub(crate) id: KekId,

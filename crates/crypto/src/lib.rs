@@ -1,6 +1,6 @@
 //! Keys and sealing.
 //!
-//! A [`RootKey`] opens a [`Keyring`]; the keyring seals and opens. Ciphers are named in one private
+//! A [`RootKey`] or a [`Passphrase`] opens a [`Keyring`]; the keyring seals and opens. Ciphers are named in one private
 //! module, and no public function takes a nonce or hands out a key. The specification follows.
 //!
 #![doc = include_str!("../FORMAT.md")]
@@ -13,10 +13,12 @@ mod hazmat;
 mod keyring;
 mod keyring_file;
 mod keys;
+mod passphrase;
 mod random;
 mod record;
 mod root_key;
 mod slot;
+mod slots;
 mod store_id;
 mod uses;
 
@@ -24,10 +26,15 @@ mod uses;
 mod vectors;
 
 pub use associated::PayloadContext;
-pub use error::{KeyringError, NoRandomness, OpenError, RootKeyError, SealError};
+pub use error::{
+    KeyringError, MakeError, NoRandomness, OpenError, PassphraseError, RootKeyError, SealError,
+    SlotError,
+};
 pub use keyring::{Keyring, SealedVersion};
 pub use keys::KekId;
+pub use passphrase::{Argon2Cost, Passphrase};
 pub use record::MAX_PLAINTEXT_BYTES;
 pub use root_key::RootKey;
+pub use slot::{RootSource, SlotInfo, Unlock};
 pub use store_id::StoreId;
 pub use uses::MAX_USES;

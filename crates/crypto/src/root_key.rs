@@ -53,6 +53,10 @@ impl RootKey {
         string
     }
 
+    pub(crate) fn from_bytes(bytes: KeyBytes) -> Self {
+        Self(bytes)
+    }
+
     /// The key as a cipher, for the moment that opening or making a keyring takes.
     pub(crate) fn cipher(&self) -> Cipher {
         Cipher::new(&self.0)

@@ -5,6 +5,7 @@
 //! versions are counted, and the two byte types that the whole house agrees on: [`Plaintext`], which
 //! wipes itself and cannot be printed, and [`Sealed`], which may go to a disk.
 
+mod binding;
 mod clock;
 mod codec;
 #[cfg(any(test, fuzzing))]
@@ -22,6 +23,7 @@ mod secret_type;
 mod selector;
 mod uid;
 
+pub use binding::BindingKind;
 pub use clock::{Clock, Timestamp};
 pub use codec::{Decoder, Encoder, Malformed};
 pub use invalid::Invalid;
@@ -30,7 +32,7 @@ pub use name::{
     DataKey, HASH_DIGITS, MAX_NAME_BYTES, Namespace, OrgName, ProjectName, ProjectPath, SecretName,
     SecretPath, short_hash,
 };
-pub use payload::{MAX_PAYLOAD_BYTES, Payload, RegistryLogin};
+pub use payload::{Document, Fields, MAX_PAYLOAD_BYTES, Payload, RegistryLogin};
 pub use plaintext::{Plaintext, Sealed};
 pub use projected::KubernetesSecret;
 pub use projection::{Placement, ProjectionState, ProjectionStatus, Retired, Tombstone};

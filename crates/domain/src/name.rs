@@ -89,15 +89,19 @@ impl DataKey {
     /// itself where Kubernetes takes it; otherwise a stable one that resembles it and ends in a
     /// hash of the name, so that `a/b` and `a-b` stay apart.
     pub fn for_name(name: &SecretName) -> Self {
-        let name = name.as_str();
-        if check_data_key(name).is_ok() {
-            return Self(name.to_owned());
+        Self::for_text(name.as_str())
+    }
+
+    /// As [`DataKey::for_name`], for any text.
+    pub fn for_text(text: &str) -> Self {
+        if check_data_key(text).is_ok() {
+            return Self(text.to_owned());
         }
         let safe = |c: char| if is_data_key_char(c) { c } else { '-' };
         let stem: String =
-            name.chars().map(safe).take(MAX_DATA_KEY_BYTES - 1 - HASH_DIGITS).collect();
+            text.chars().map(safe).take(MAX_DATA_KEY_BYTES - 1 - HASH_DIGITS).collect();
         let stem = stem.trim_start_matches('.');
-        Self(format!("{stem}-{}", short_hash(name)))
+        Self(format!("{stem}-{}", short_hash(text)))
     }
 }
 

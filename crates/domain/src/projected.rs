@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use zeroize::Zeroizing;
 
-use crate::{DataKey, Payload, Plaintext, RegistryLogin, SecretName};
+use crate::{DataKey, Fields, Payload, Plaintext, RegistryLogin, SecretName};
 
 /// The `type` and `data` of a Kubernetes Secret.
 pub struct KubernetesSecret {
@@ -22,29 +22,56 @@ pub struct KubernetesSecret {
 impl KubernetesSecret {
     /// What the payload of a secret of that name becomes.
     pub fn from_payload(payload: Payload, name: &SecretName) -> Self {
-        match payload {
-            Payload::Opaque(data) => Self {
-                type_: "Opaque",
-                data: data
-                    .into_iter()
-                    .map(|(key, value)| (key.as_str().to_owned(), value))
-                    .collect(),
-            },
-            Payload::Registry(logins) => Self {
-                type_: "kubernetes.io/dockerconfigjson",
-                data: BTreeMap::from([(".dockerconfigjson".to_owned(), docker_config(&logins))]),
-            },
-            Payload::Variable(value) => Self {
-                type_: "Opaque",
-                data: BTreeMap::from([(DataKey::for_name(name).as_str().to_owned(), value)]),
-            },
-        }
+        let key = |key: &DataKey| key.as_str().to_owned();
+        let data = match payload {
+            Payload::Document(document) => document.project(),
+            Payload::Opaque(data) => {
+                data.into_iter().map(|(name, value)| (key(&name), value)).collect()
+            }
+            Payload::Registry(logins) => {
+                let data =
+                    BTreeMap::from([(".dockerconfigjson".to_owned(), docker_config(&logins))]);
+                return Self { type_: "kubernetes.io/dockerconfigjson", data };
+            }
+            Payload::S3(fields) => renamed(&fields, &S3_KEYS),
+            Payload::Ssh(fields) => renamed(&fields, &SSH_KEYS),
+            Payload::Variable(value) => BTreeMap::from([(key(&DataKey::for_name(name)), value)]),
+        };
+        Self { type_: "Opaque", data }
     }
+}
+
+/// The keys of an `ssh` secret, by field.
+const SSH_KEYS: [(&str, &str); 4] = [
+    ("username", "username"),
+    ("password", "password"),
+    ("privateKey", "authorize"),
+    ("publicKey", "authorize.pub"),
+];
+
+/// The keys of an `s3` secret, by field: the environment variables that the AWS SDKs read
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>). The region has two,
+/// since boto3 reads only the second. No SDK reads a bucket: its key is the one that Open Data Hub's
+/// data connections use.
+const S3_KEYS: [(&str, &str); 7] = [
+    ("accessKeyId", "AWS_ACCESS_KEY_ID"),
+    ("secretAccessKey", "AWS_SECRET_ACCESS_KEY"),
+    ("sessionToken", "AWS_SESSION_TOKEN"),
+    ("endpoint", "AWS_ENDPOINT_URL"),
+    ("region", "AWS_REGION"),
+    ("region", "AWS_DEFAULT_REGION"),
+    ("bucket", "AWS_S3_BUCKET"),
+];
+
+fn renamed(fields: &Fields, keys: &[(&str, &str)]) -> BTreeMap<String, Plaintext> {
+    let entry =
+        |(field, key): &(&str, &str)| Some(((*key).to_owned(), fields.value(field)?.duplicate()));
+    keys.iter().filter_map(entry).collect()
 }
 
 /// The `config.json` that container runtimes read: per server the user name, the password, both as
 /// `auth` for Basic authentication, and the e-mail address if there is one.
-fn docker_config(logins: &[RegistryLogin]) -> Plaintext {
+pub(crate) fn docker_config(logins: &[RegistryLogin]) -> Plaintext {
     // Room for the longest escape of every byte, so that the buffer never grows and leaves a copy.
     let room: usize = logins
         .iter()
@@ -104,6 +131,7 @@ impl<'a> Auth<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SecretType;
 
     fn login(server: &str, password: &str, email: Option<&str>) -> RegistryLogin {
         RegistryLogin {
@@ -112,6 +140,56 @@ mod tests {
             password: Plaintext::new(password.as_bytes().to_vec()),
             email: email.map(str::to_owned),
         }
+    }
+
+    fn projected(kind: SecretType, given: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut fields = Fields::of(kind);
+        for (name, value) in given {
+            fields.set(name, Some(Plaintext::new(value.as_bytes().to_vec()))).unwrap();
+        }
+        let payload = Payload::of_fields(kind, fields).unwrap();
+        let secret = KubernetesSecret::from_payload(payload, &SecretName::parse("a/b").unwrap());
+        assert_eq!(secret.type_, "Opaque");
+        // EXPOSE: a test compares the bytes.
+        let text = |value: &Plaintext| String::from_utf8(value.expose().to_vec()).unwrap();
+        secret.data.iter().map(|(key, value)| (key.clone(), text(value))).collect()
+    }
+
+    fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_types_with_fields_become_the_keys_that_workloads_read() {
+        assert_eq!(
+            projected(SecretType::Variable, &[("value", "v")]),
+            owned(&[("a-b-c14cddc0", "v")])
+        );
+        let login = [("username", "u"), ("password", "p")];
+        assert_eq!(
+            projected(SecretType::Ssh, &login),
+            owned(&[("password", "p"), ("username", "u")])
+        );
+        let private = include_str!("../tests/keys/ed25519.openssh");
+        let public = include_str!("../tests/keys/ed25519.pub");
+        let pair = [("username", "u"), ("privateKey", private), ("publicKey", public)];
+        let keys = owned(&[("authorize", private), ("authorize.pub", public), ("username", "u")]);
+        assert_eq!(projected(SecretType::Ssh, &pair), keys);
+        let least = [("accessKeyId", "i"), ("secretAccessKey", "s")];
+        let expected = owned(&[("AWS_ACCESS_KEY_ID", "i"), ("AWS_SECRET_ACCESS_KEY", "s")]);
+        assert_eq!(projected(SecretType::S3, &least), expected);
+        let rest =
+            [("sessionToken", "t"), ("endpoint", "http://h"), ("region", "r"), ("bucket", "b")];
+        let expected = owned(&[
+            ("AWS_ACCESS_KEY_ID", "i"),
+            ("AWS_DEFAULT_REGION", "r"),
+            ("AWS_ENDPOINT_URL", "http://h"),
+            ("AWS_REGION", "r"),
+            ("AWS_S3_BUCKET", "b"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("AWS_SESSION_TOKEN", "t"),
+        ]);
+        assert_eq!(projected(SecretType::S3, &[&least[..], &rest[..]].concat()), expected);
     }
 
     #[test]

@@ -15,11 +15,18 @@ pub enum SecretType {
     Registry = 2,
     /// One value; becomes an `Opaque` Secret with one key, or an entry of its project's merged one.
     Variable = 3,
+    /// A user name with a password or a key pair; becomes an `Opaque` Secret.
+    Ssh = 4,
+    /// Access to an S3 object store; becomes an `Opaque` Secret with the names of the AWS SDKs.
+    S3 = 5,
+    /// A JSON object; becomes an `Opaque` Secret with a key for each top-level member.
+    Document = 6,
 }
 
 impl SecretType {
     /// All types, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Opaque, Self::Registry, Self::Variable];
+    pub const ALL: [Self; 6] =
+        [Self::Opaque, Self::Registry, Self::Variable, Self::Ssh, Self::S3, Self::Document];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -27,6 +34,22 @@ impl SecretType {
             Self::Opaque => "opaque",
             Self::Registry => "registry",
             Self::Variable => "variable",
+            Self::Ssh => "ssh",
+            Self::S3 => "s3",
+            Self::Document => "document",
+        }
+    }
+
+    /// The fields of a type whose fields are fixed, in the order that they are stored in; none for
+    /// the others.
+    pub const fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Variable => &["value"],
+            Self::Ssh => &["username", "password", "privateKey", "publicKey"],
+            Self::S3 => {
+                &["accessKeyId", "secretAccessKey", "sessionToken", "endpoint", "region", "bucket"]
+            }
+            Self::Opaque | Self::Registry | Self::Document => &[],
         }
     }
 
@@ -70,5 +93,19 @@ mod tests {
         }
         assert!(SecretType::parse("Opaque").is_err());
         assert_eq!(SecretType::from_code(0), None);
+    }
+
+    #[test]
+    fn the_numbers_are_pinned_because_they_are_stored() {
+        let codes: Vec<_> = SecretType::ALL.map(|kind| (kind.as_str(), kind.code())).into();
+        let pinned = [
+            ("opaque", 1),
+            ("registry", 2),
+            ("variable", 3),
+            ("ssh", 4),
+            ("s3", 5),
+            ("document", 6),
+        ];
+        assert_eq!(codes, pinned);
     }
 }

@@ -3,20 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Problem, ProblemKind};
+use api::{Problem, ProblemKind, SyncStatus};
 use authz::Actor;
+use prometheus_client::collector::Collector;
 use vault::{Vault, VaultError};
 
 use crate::answer::problem;
 use crate::extract::Caller;
 use crate::hub::Hub;
+use crate::metrics::Metrics;
 
 /// The service behind the routes. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     vault: Arc<Vault>,
     hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    worker: Arc<dyn SyncControl>,
     limits: Limits,
+    /// Whether `/metrics` is served beside everything else, and not on an address of its own.
+    serves_metrics: bool,
+}
+
+/// The worker that projects into Kubernetes, as far as requests reach it.
+pub trait SyncControl: Send + Sync {
+    /// How it stands.
+    fn status(&self) -> SyncStatus;
+
+    /// Lets it do what its brake holds back at this moment.
+    fn release_brake(&self);
 }
 
 /// How much the daemon takes at once, and how long a watch lasts.
@@ -44,9 +59,23 @@ impl Default for Limits {
 }
 
 impl App {
-    /// A service over a vault.
-    pub fn new(vault: Arc<Vault>, limits: Limits) -> Self {
-        Self { vault, hub: Hub::new(), limits }
+    /// A service over a vault, which shows the metrics of others in the house too.
+    pub fn new(
+        vault: Arc<Vault>,
+        worker: Arc<dyn SyncControl>,
+        limits: Limits,
+        others: Vec<Box<dyn Collector>>,
+    ) -> Self {
+        let hub = Hub::new();
+        let metrics = Arc::new(Metrics::new(vault.clone(), hub.clone(), others));
+        Self { vault, hub, metrics, worker, limits, serves_metrics: true }
+    }
+
+    /// The same service without `/metrics`, which has an address of its own.
+    #[must_use]
+    pub fn without_metrics(mut self) -> Self {
+        self.serves_metrics = false;
+        self
     }
 
     pub(crate) fn vault(&self) -> &Vault {
@@ -59,6 +88,18 @@ impl App {
 
     pub(crate) const fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    pub(crate) const fn worker(&self) -> &Arc<dyn SyncControl> {
+        &self.worker
+    }
+
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    pub(crate) const fn serves_metrics(&self) -> bool {
+        self.serves_metrics
     }
 
     pub(crate) const fn limits(&self) -> &Limits {

@@ -68,6 +68,11 @@ impl Hub {
         self.closing.subscribe()
     }
 
+    /// Whether the daemon is stopping.
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
     /// Ends all watches.
     pub(crate) fn close(&self) {
         self.closing.send_replace(true);

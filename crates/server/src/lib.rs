@@ -9,8 +9,9 @@ mod app;
 mod extract;
 mod hub;
 mod listen;
+mod metrics;
 mod native;
 mod watching;
 
-pub use app::{App, Limits};
+pub use app::{App, Limits, SyncControl};
 pub use listen::{ListenError, Listener};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{Problem, ProblemKind};
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,13 +20,16 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::App;
 use crate::answer::Failure;
-use crate::native::routes;
+use crate::metrics::Metrics;
+use crate::native::{metrics_routes, routes};
 
 /// How long a request's header may take to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 32 << 10;
 /// How long a request waits for its turn.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many requests for metrics are served at once on an address of their own.
+const METRICS_REQUESTS: usize = 16;
 /// How long a client may take no bytes of an answer before its connection is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests in flight may take to finish once the daemon stops.
@@ -78,13 +82,38 @@ impl Listener {
         self.0.local_addr()
     }
 
+    /// Serves the metrics and nothing else until `stop` completes.
+    pub async fn serve_metrics(self, app: App, stop: impl Future<Output = ()>) {
+        let slots = Arc::new(Semaphore::new(METRICS_REQUESTS));
+        let connections = Arc::new(Semaphore::new(METRICS_REQUESTS));
+        let router = metrics_routes(app).layer(from_fn_with_state(slots, limit));
+        self.accept_until(router, connections, stop).await;
+    }
+
     /// Serves until `stop` completes; then accepts nothing more and lets requests in flight finish.
     pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(app.limits().requests));
         let connections = Arc::new(Semaphore::new(app.limits().connections));
         let hub = app.hub().clone();
         tokio::spawn(hub.clone().keep_up(app.shared_vault()));
-        let router = routes(app).layer(from_fn_with_state(slots, limit)).layer(from_fn(log));
+        let metrics = app.metrics().clone();
+        let router = routes(app);
+        let router = router.layer(from_fn_with_state(slots, limit));
+        let router = router.layer(from_fn_with_state(metrics, log));
+        let stop = async {
+            stop.await;
+            // Watches last as long as they may; the others finish by themselves.
+            hub.close();
+        };
+        self.accept_until(router, connections, stop).await;
+    }
+
+    async fn accept_until(
+        self,
+        router: Router,
+        connections: Arc<Semaphore>,
+        stop: impl Future<Output = ()>,
+    ) {
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -112,7 +141,6 @@ impl Listener {
             });
         }
         drop(self.0);
-        hub.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests were still in flight when the time to drain ended");
         }
@@ -189,7 +217,7 @@ fn known_method(method: &Method) -> &'static str {
 /// wait a moment, and are then asked to come again. Probes do not wait: a full house is no reason
 /// to be restarted.
 async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    if matches!(request.uri().path(), "/healthz" | "/readyz") {
+    if matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics") {
         return next.run(request).await;
     }
     match tokio::time::timeout(QUEUE_TIMEOUT, slots.acquire()).await {
@@ -202,16 +230,19 @@ async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next
 }
 
 /// One line a request: the route's pattern, never the path, which a caller may have put a value in.
-async fn log(request: Request, next: Next) -> Response {
+async fn log(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    metrics.served(method, route, status, took);
     tracing::info!(
         http.method = method,
-        http.route = route.as_ref().map_or("none", MatchedPath::as_str),
-        http.status = response.status().as_u16(),
-        duration_ms = started.elapsed().as_secs_f64() * 1000.0,
+        http.route = route,
+        http.status = status,
+        duration_ms = took.as_secs_f64() * 1000.0,
         "request served"
     );
     response

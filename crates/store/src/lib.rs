@@ -13,8 +13,8 @@ pub use engine::{
 };
 pub use key::{Key, KeyRange};
 pub use record::{
-    Binding, BindingKind, Change, ChangeKind, ChangeView, ChangedObject, Head, ProjectRecord,
-    TokenRecord, VersionInfo, VersionState, decode_bound_path, decode_tombstone, encode_bound_path,
+    Binding, Change, ChangeKind, ChangeView, ChangedObject, Head, ProjectRecord, TokenRecord,
+    VersionInfo, VersionState, decode_bound_path, decode_tombstone, encode_bound_path,
     encode_tombstone,
 };
 pub use sled_engine::{DataDir, OpenError, SledEngine, SledOptions};

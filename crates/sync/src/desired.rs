@@ -1,32 +1,45 @@
-//! Which secret belongs where, kept up to date change by change. Pure.
+//! What belongs where, kept up to date change by change. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use domain::{Namespace, Placement, ProjectPath, ProjectionRule, Uid};
+use domain::{
+    DataKey, Namespace, Placement, ProjectPath, ProjectionMode, ProjectionRule, SecretPath,
+    SecretType, Uid,
+};
 
+use crate::claim::{Claim, Contest, Owner, Wanted};
 use crate::names::kubernetes_name;
 use crate::source::{ProjectRules, SecretMeta};
 
 /// Rules and secrets, and the claims on places that follow from them.
 pub(crate) struct Desired {
     cluster: String,
-    rules: BTreeMap<ProjectPath, Vec<ProjectionRule>>,
-    secrets: BTreeMap<Uid, SecretMeta>,
-    homes: BTreeMap<ProjectPath, BTreeSet<Uid>>,
-    claims: BTreeMap<Placement, BTreeSet<Uid>>,
+    projects: BTreeMap<ProjectPath, ProjectRules>,
+    secrets: BTreeMap<Uid, Arc<SecretMeta>>,
+    members: BTreeMap<ProjectPath, BTreeSet<Member>>,
+    claims: BTreeMap<Placement, BTreeSet<Claim>>,
 }
 
 /// The places where a change may have changed something.
 pub(crate) type Touched = BTreeSet<Placement>;
+
+/// A secret that is projected by a project's rules: its own before those that are bound to it, the
+/// older before the younger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Member {
+    bound: bool,
+    uid: Uid,
+}
 
 impl Desired {
     /// Nothing is desired yet.
     pub(crate) fn new(cluster: String) -> Self {
         Self {
             cluster,
-            rules: BTreeMap::new(),
+            projects: BTreeMap::new(),
             secrets: BTreeMap::new(),
-            homes: BTreeMap::new(),
+            members: BTreeMap::new(),
             claims: BTreeMap::new(),
         }
     }
@@ -39,7 +52,9 @@ impl Desired {
     ) -> Touched {
         let mut touched: Touched = self.claims.keys().cloned().collect();
         *self = Self::new(std::mem::take(&mut self.cluster));
-        self.rules = projects.into_iter().map(|project| (project.path, project.rules)).collect();
+        for project in projects {
+            touched.extend(self.put_rules(project));
+        }
         for secret in secrets {
             touched.extend(self.put_secret(secret));
         }
@@ -48,67 +63,87 @@ impl Desired {
 
     /// A project has these rules now.
     pub(crate) fn put_rules(&mut self, project: ProjectRules) -> Touched {
-        let members: Vec<Uid> =
-            self.homes.get(&project.path).into_iter().flatten().copied().collect();
-        let mut touched = Touched::new();
-        for uid in &members {
-            touched.extend(self.unclaim(*uid));
-        }
-        self.rules.insert(project.path, project.rules);
-        for uid in &members {
-            touched.extend(self.claim(*uid));
-        }
-        touched
+        let path = project.path.clone();
+        let before = self.claims_by(&path);
+        self.projects.insert(path.clone(), project);
+        let after = self.claims_by(&path);
+        self.change_claims(before, after)
     }
 
     /// A project is gone, and its rules with it.
-    pub(crate) fn remove_project(&mut self, path: ProjectPath) -> Touched {
-        let touched = self.put_rules(ProjectRules {
-            path: path.clone(),
-            uid: Uid::from_bytes([0; 16]),
-            rules: Vec::new(),
-        });
-        self.rules.remove(&path);
-        touched
+    pub(crate) fn remove_project(&mut self, path: &ProjectPath) -> Touched {
+        let before = self.claims_by(path);
+        self.projects.remove(path);
+        self.change_claims(before, Vec::new())
     }
 
     /// A secret is new or has changed.
     pub(crate) fn put_secret(&mut self, secret: SecretMeta) -> Touched {
-        let uid = secret.uid;
-        let mut touched = self.remove_secret(uid);
-        self.homes.entry(secret.path.project.clone()).or_default().insert(uid);
-        self.secrets.insert(uid, secret);
-        touched.extend(self.claim(uid));
+        let mut touched = self.remove_secret(secret.uid);
+        for project in homes(&secret) {
+            let member = Member { bound: *project != secret.path.project, uid: secret.uid };
+            self.members.entry(project.clone()).or_default().insert(member);
+        }
+        let after = self.claims_of(&secret);
+        touched.extend(self.merged_places(&secret));
+        touched.extend(self.change_claims(Vec::new(), after));
+        self.secrets.insert(secret.uid, Arc::new(secret));
         touched
     }
 
     /// A secret is gone.
     pub(crate) fn remove_secret(&mut self, uid: Uid) -> Touched {
-        let touched = self.unclaim(uid);
-        if let Some(gone) = self.secrets.remove(&uid)
-            && let Some(members) = self.homes.get_mut(&gone.path.project)
-        {
-            members.remove(&uid);
-            if members.is_empty() {
-                self.homes.remove(&gone.path.project);
+        let Some(gone) = self.secrets.remove(&uid) else {
+            return Touched::new();
+        };
+        for project in homes(&gone) {
+            if let Some(members) = self.members.get_mut(project) {
+                members.retain(|member| member.uid != uid);
+                if members.is_empty() {
+                    self.members.remove(project);
+                }
             }
         }
+        let mut touched = self.merged_places(&gone);
+        touched.extend(self.change_claims(self.claims_of(&gone), Vec::new()));
         touched
     }
 
-    /// The secret that belongs in a place: of those that claim it the oldest, since uids sort by
-    /// time. A later one can so never take an earlier one's place.
-    pub(crate) fn winner(&self, placement: &Placement) -> Option<&SecretMeta> {
-        self.claims.get(placement)?.first().and_then(|uid| self.secrets.get(uid))
+    /// A secret, if there is one of that identity.
+    pub(crate) fn secret(&self, uid: Uid) -> Option<&SecretMeta> {
+        self.secrets.get(&uid).map(Arc::as_ref)
     }
 
-    /// All secrets that claim a place, the winner first.
-    pub(crate) fn claimants(&self, placement: &Placement) -> impl Iterator<Item = &SecretMeta> {
-        let uids = self.claims.get(placement).into_iter().flatten();
-        uids.filter_map(|uid| self.secrets.get(uid))
+    /// The claim that is granted.
+    pub(crate) fn winner(&self, placement: &Placement) -> Option<&Claim> {
+        self.claims.get(placement)?.first()
     }
 
-    /// The places in a namespace that some secret claims.
+    /// What belongs in a place.
+    pub(crate) fn wanted(&self, placement: &Placement) -> Option<Wanted> {
+        Some(self.grant(self.winner(placement)?).0)
+    }
+
+    /// What belongs in a place, and which secrets found the name or their key there taken. A secret
+    /// that both is there and was refused there is no loser: its value is in the place.
+    pub(crate) fn contest(&self, placement: &Placement) -> Contest {
+        let mut contest = Contest::default();
+        let mut known = BTreeSet::new();
+        for claim in self.claims.get(placement).into_iter().flatten() {
+            let (wanted, refused) = self.grant(claim);
+            let mut losers = refused;
+            if contest.winner.is_none() {
+                known.extend(wanted.secrets.iter().map(|secret| secret.uid));
+                contest.winner = Some(wanted);
+            } else {
+                losers.extend(wanted.secrets);
+            }
+            contest.losers.extend(losers.into_iter().filter(|secret| known.insert(secret.uid)));
+        }
+        contest
+    }
+
+    /// The places in a namespace that are claimed.
     pub(crate) fn placements(&self, namespace: &Namespace) -> Vec<Placement> {
         let first = Placement {
             cluster: self.cluster.clone(),
@@ -119,157 +154,132 @@ impl Desired {
         claimed.take_while(|placement| placement.namespace == *namespace).cloned().collect()
     }
 
+    /// The places of merged copies.
+    pub(crate) fn merged(&self) -> impl Iterator<Item = Placement> + '_ {
+        self.projects.keys().flat_map(|project| self.merged_claims(project)).map(|(place, _)| place)
+    }
+
     /// The namespaces that rules name, whether or not a secret is projected there.
     pub(crate) fn namespaces(&self) -> BTreeSet<Namespace> {
-        self.rules.values().flatten().map(|rule| rule.namespace.clone()).collect()
+        let rules = self.projects.values().flat_map(|project| &project.rules);
+        rules.map(|rule| rule.namespace.clone()).collect()
     }
 
-    fn claim(&mut self, uid: Uid) -> Touched {
-        let touched = self.places(uid);
-        for placement in &touched {
-            self.claims.entry(placement.clone()).or_default().insert(uid);
+    /// What a claim would put into its place, and the secrets whose key there is taken.
+    fn grant(&self, claim: &Claim) -> (Wanted, Vec<Arc<SecretMeta>>) {
+        let (secrets, refused) = match claim.owner() {
+            Owner::Project(_) => self.entries(&claim.by),
+            Owner::Secret(uid) => {
+                (self.secrets.get(&uid).into_iter().cloned().collect(), Vec::new())
+            }
+        };
+        (Wanted { owner: claim.owner(), by: claim.by.clone(), secrets }, refused)
+    }
+
+    /// The variables of a project that get an entry in its merged copies, and those whose key a
+    /// better claim has.
+    fn entries(&self, project: &ProjectPath) -> (Vec<Arc<SecretMeta>>, Vec<Arc<SecretMeta>>) {
+        let members = self.members.get(project).into_iter().flatten();
+        let secrets = members.filter_map(|member| self.secrets.get(&member.uid));
+        let mut keys = BTreeSet::new();
+        secrets
+            .filter(|secret| is_entry(secret))
+            .cloned()
+            .partition(|secret| keys.insert(DataKey::for_name(&secret.path.name)))
+    }
+
+    /// All claims that the rules of a project make.
+    fn claims_by(&self, project: &ProjectPath) -> Vec<(Placement, Claim)> {
+        let members = self.members.get(project).into_iter().flatten();
+        let secrets = members.filter_map(|member| self.secrets.get(&member.uid));
+        let each = secrets.flat_map(|secret| self.each_claims(secret, project));
+        self.merged_claims(project).into_iter().chain(each).collect()
+    }
+
+    /// All claims that are made for a secret.
+    fn claims_of(&self, secret: &SecretMeta) -> Vec<(Placement, Claim)> {
+        homes(secret).into_iter().flat_map(|by| self.each_claims(secret, by)).collect()
+    }
+
+    /// The claims that a project's rules make for a secret; none when it has no live version. In a
+    /// pattern `{project}` is the project whose rule it is, so that whoever writes a rule knows all
+    /// names that it can lead to but for `{name}`.
+    fn each_claims(&self, secret: &SecretMeta, by: &ProjectPath) -> Vec<(Placement, Claim)> {
+        if secret.version.is_none() {
+            return Vec::new();
         }
-        touched
+        let path = SecretPath { project: by.clone(), name: secret.path.name.clone() };
+        let rules = self.rules(by, ProjectionMode::Each);
+        let places = rules.map(|rule| self.place(&rule.namespace, &rule.name_pattern.apply(&path)));
+        places.map(|place| (place, Claim::of_secret(secret, by))).collect()
     }
 
-    fn unclaim(&mut self, uid: Uid) -> Touched {
-        let touched = self.places(uid);
-        for placement in &touched {
-            if let Some(claimants) = self.claims.get_mut(placement) {
-                claimants.remove(&uid);
-                if claimants.is_empty() {
-                    self.claims.remove(placement);
+    fn merged_claims(&self, by: &ProjectPath) -> Vec<(Placement, Claim)> {
+        let Some(uid) = self.projects.get(by).map(|project| project.uid) else {
+            return Vec::new();
+        };
+        let rules = self.rules(by, ProjectionMode::Merged);
+        let name = |rule: &ProjectionRule| rule.name_pattern.apply_to_project(by);
+        let places = rules.map(|rule| self.place(&rule.namespace, &name(rule)));
+        places.map(|place| (place, Claim::of_project(uid, by))).collect()
+    }
+
+    /// The merged copies in which a secret has, or had, an entry.
+    fn merged_places(&self, secret: &SecretMeta) -> Touched {
+        if !is_entry(secret) {
+            return Touched::new();
+        }
+        let claims = homes(secret).into_iter().flat_map(|project| self.merged_claims(project));
+        claims.map(|(placement, _)| placement).collect()
+    }
+
+    fn rules(
+        &self,
+        project: &ProjectPath,
+        mode: ProjectionMode,
+    ) -> impl Iterator<Item = &ProjectionRule> {
+        let project = self.projects.get(project).into_iter();
+        project.flat_map(|project| &project.rules).filter(move |rule| rule.mode == mode)
+    }
+
+    fn place(&self, namespace: &Namespace, name: &str) -> Placement {
+        let (cluster, namespace) = (self.cluster.clone(), namespace.clone());
+        Placement { cluster, namespace, name: kubernetes_name(name) }
+    }
+
+    fn change_claims(
+        &mut self,
+        before: Vec<(Placement, Claim)>,
+        after: Vec<(Placement, Claim)>,
+    ) -> Touched {
+        let mut touched = Touched::new();
+        for (placement, claim) in before {
+            if let Some(claims) = self.claims.get_mut(&placement) {
+                claims.remove(&claim);
+                if claims.is_empty() {
+                    self.claims.remove(&placement);
                 }
             }
+            touched.insert(placement);
+        }
+        for (placement, claim) in after {
+            touched.insert(placement.clone());
+            self.claims.entry(placement).or_default().insert(claim);
         }
         touched
     }
+}
 
-    /// Where the rules of its project put a secret; nowhere when it has no live version.
-    fn places(&self, uid: Uid) -> Touched {
-        let Some(secret) = self.secrets.get(&uid).filter(|secret| secret.version.is_some()) else {
-            return Touched::new();
-        };
-        let rules = self.rules.get(&secret.path.project).into_iter().flatten();
-        rules
-            .map(|rule| Placement {
-                cluster: self.cluster.clone(),
-                namespace: rule.namespace.clone(),
-                name: kubernetes_name(&rule.name_pattern.apply(&secret.path)),
-            })
-            .collect()
-    }
+/// The projects by whose rules a secret is projected.
+fn homes(secret: &SecretMeta) -> BTreeSet<&ProjectPath> {
+    secret.bound_to.iter().chain([&secret.path.project]).collect()
+}
+
+fn is_entry(secret: &SecretMeta) -> bool {
+    secret.kind == SecretType::Variable && secret.version.is_some()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::{
-        Incarnation, NamePattern, OrgName, ProjectName, ProjectionMode, ResourceVersion, Revision,
-        SecretName, SecretPath, SecretType,
-    };
-
-    fn project(name: &str) -> ProjectPath {
-        ProjectPath { org: OrgName::default_org(), project: ProjectName::parse(name).unwrap() }
-    }
-
-    fn rules(name: &str, rules: &[(&str, &str)]) -> ProjectRules {
-        let rule = |(namespace, pattern): &(&str, &str)| ProjectionRule {
-            mode: ProjectionMode::Each,
-            namespace: Namespace::parse(namespace).unwrap(),
-            name_pattern: NamePattern::parse(ProjectionMode::Each, pattern).unwrap(),
-        };
-        let rules = rules.iter().map(rule).collect();
-        ProjectRules { path: project(name), uid: Uid::from_bytes([0; 16]), rules }
-    }
-
-    fn secret(home: &str, name: &str, uid: u8) -> SecretMeta {
-        SecretMeta {
-            path: SecretPath { project: project(home), name: SecretName::parse(name).unwrap() },
-            uid: Uid::from_bytes([uid; 16]),
-            kind: SecretType::Opaque,
-            bound_to: Vec::new(),
-            version: Some(1),
-            changed_at: ResourceVersion::new(Incarnation::default(), Revision::new(1)),
-        }
-    }
-
-    fn place(namespace: &str, name: &str) -> Placement {
-        let namespace = Namespace::parse(namespace).unwrap();
-        Placement { cluster: "c".to_owned(), namespace, name: name.to_owned() }
-    }
-
-    fn desired() -> Desired {
-        let mut desired = Desired::new("c".to_owned());
-        desired.put_rules(rules("a", &[("ns", "{name}"), ("other", "{project}-{name}")]));
-        desired
-    }
-
-    fn winner(desired: &Desired, placement: &Placement) -> Option<u8> {
-        desired.winner(placement).map(|secret| secret.uid.as_bytes()[0])
-    }
-
-    #[test]
-    fn each_rule_gives_each_secret_a_place() {
-        let mut desired = desired();
-        let touched = desired.put_secret(secret("a", "hf", 1));
-        assert_eq!(touched, [place("ns", "hf"), place("other", "a-hf")].into());
-        assert_eq!(winner(&desired, &place("ns", "hf")), Some(1));
-        assert_eq!(desired.placements(&place("ns", "").namespace), [place("ns", "hf")]);
-    }
-
-    #[test]
-    fn a_secret_without_a_live_version_or_rule_has_none() {
-        let mut desired = desired();
-        assert!(desired.put_secret(secret("b", "hf", 1)).is_empty());
-        assert!(desired.put_secret(SecretMeta { version: None, ..secret("a", "x", 2) }).is_empty());
-        desired.put_secret(secret("a", "x", 2));
-        let lost = SecretMeta { version: None, ..secret("a", "x", 2) };
-        assert_eq!(desired.put_secret(lost), [place("ns", "x"), place("other", "a-x")].into());
-        assert_eq!(winner(&desired, &place("ns", "x")), None);
-    }
-
-    #[test]
-    fn the_oldest_claim_wins_and_the_next_takes_over() {
-        let mut desired = desired();
-        desired.put_rules(rules("b", &[("ns", "{name}")]));
-        let contested = place("ns", "hf");
-        desired.put_secret(secret("b", "hf", 2));
-        assert_eq!(winner(&desired, &contested), Some(2));
-        desired.put_secret(secret("a", "hf", 1));
-        assert_eq!(winner(&desired, &contested), Some(1));
-        assert_eq!(desired.claimants(&contested).count(), 2);
-        assert!(desired.remove_secret(Uid::from_bytes([1; 16])).contains(&contested));
-        assert_eq!(winner(&desired, &contested), Some(2));
-    }
-
-    #[test]
-    fn new_rules_move_what_the_old_ones_placed() {
-        let mut desired = desired();
-        desired.put_secret(secret("a", "hf", 1));
-        let touched = desired.put_rules(rules("a", &[("new", "{name}")]));
-        assert_eq!(touched, [place("ns", "hf"), place("other", "a-hf"), place("new", "hf")].into());
-        assert_eq!(winner(&desired, &place("ns", "hf")), None);
-        assert_eq!(desired.namespaces(), [place("new", "").namespace].into());
-        assert_eq!(desired.remove_project(project("a")), [place("new", "hf")].into());
-        assert!(desired.namespaces().is_empty());
-    }
-
-    #[test]
-    fn a_snapshot_touches_what_was_and_what_is() {
-        let mut desired = desired();
-        desired.put_secret(secret("a", "old", 1));
-        let touched =
-            desired.replace(vec![rules("a", &[("ns", "{name}")])], vec![secret("a", "new", 2)]);
-        assert!(touched.contains(&place("ns", "old")) && touched.contains(&place("ns", "new")));
-        assert_eq!(winner(&desired, &place("ns", "old")), None);
-    }
-
-    #[test]
-    fn a_name_with_a_slash_and_one_with_a_hyphen_have_two_places() {
-        let mut desired = desired();
-        desired.put_secret(secret("a", "a/b", 1));
-        desired.put_secret(secret("a", "a-b", 2));
-        assert_eq!(desired.placements(&place("ns", "").namespace).len(), 2);
-    }
-}
+mod model;
+#[cfg(test)]
+mod tests;

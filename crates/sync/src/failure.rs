@@ -53,6 +53,11 @@ impl Failure {
     /// Reads an error of the cluster. Its own message is never repeated: Kubernetes quotes objects
     /// in some of them, and a proxy may put anything there.
     pub(crate) fn of(verb: Verb, namespace: &str, error: &kube::Error) -> Self {
+        Self::about("Secret", verb, namespace, error)
+    }
+
+    /// As [`Self::of`], for a kind that RBAC knows by its plural in lower case.
+    pub(crate) fn about(kind: &str, verb: Verb, namespace: &str, error: &kube::Error) -> Self {
         let kube::Error::Api(status) = error else {
             return unanswered(error);
         };
@@ -67,13 +72,19 @@ impl Failure {
             ),
             403 => Self::new(
                 ProjectionState::Denied,
-                format!("the worker may not {verb} secrets in the namespace {namespace}"),
+                format!(
+                    "the worker may not {verb} {}s in the namespace {namespace}",
+                    kind.to_lowercase()
+                ),
             ),
             404 => Self::new(
                 ProjectionState::NamespaceMissing,
                 format!("the namespace {namespace} does not exist"),
             ),
-            413 => Self::new(ProjectionState::Failed, "the cluster finds the Secret too large"),
+            413 => Self::new(
+                ProjectionState::Failed,
+                format!("the cluster finds the {kind} too large"),
+            ),
             502..=504 => Self::new(
                 ProjectionState::Unreachable,
                 format!("the cluster answers with status {}", status.code),
@@ -81,7 +92,7 @@ impl Failure {
             code => Self::new(
                 ProjectionState::Failed,
                 format!(
-                    "the cluster refuses to {verb} the Secret: {} (status {code})",
+                    "the cluster refuses to {verb} the {kind}: {} (status {code})",
                     reason(status)
                 ),
             ),
@@ -93,12 +104,36 @@ impl Failure {
         Self::new(ProjectionState::NoCluster, "no cluster is attached to this daemon")
     }
 
-    /// An older claim holds the place. Its secret is not named: the project may be none of the
-    /// reader's business.
+    /// It is another's turn.
+    pub(crate) fn not_leading() -> Self {
+        Self::new(ProjectionState::Pending, "another replica leads and applies it")
+    }
+
+    /// A better claim holds the place, or the key in it. Its secret is not named: the project may
+    /// be none of the reader's business.
     pub(crate) fn name_taken() -> Self {
         Self::new(
             ProjectionState::NameTaken,
-            "an older secret has this name in this namespace; rename the secret or change the rule",
+            "another secret has this name there, since a project's own come before bound ones and \
+             older ones before younger; rename the secret or change the rule",
+        )
+    }
+
+    /// The other entries of the merged copy leave no room.
+    pub(crate) fn too_large() -> Self {
+        Self::new(
+            ProjectionState::TooLarge,
+            "the entry does not fit into the 1 MiB that a Kubernetes Secret takes; make it or \
+             those before it smaller, or give it a rule of mode each",
+        )
+    }
+
+    /// A deletion that waits for a person.
+    pub(crate) fn braked() -> Self {
+        Self::new(
+            ProjectionState::Braked,
+            "more Kubernetes Secrets would be deleted at once than the worker deletes by itself; \
+             release the brake if that is meant",
         )
     }
 
@@ -166,6 +201,13 @@ mod tests {
     fn a_denial_says_what_is_missing() {
         let message = read(403, "Forbidden").message;
         assert_eq!(message, "the worker may not create secrets in the namespace ns");
+    }
+
+    #[test]
+    fn another_kind_is_named_as_rbac_does() {
+        let status = Status::failure("", "Forbidden").with_code(403);
+        let failure = Failure::about("Lease", Verb::Get, "ns", &kube::Error::Api(status.boxed()));
+        assert_eq!(failure.message, "the worker may not get leases in the namespace ns");
     }
 
     #[test]

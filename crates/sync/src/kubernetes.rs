@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use domain::{KubernetesSecret, Namespace, Placement};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
@@ -49,6 +50,11 @@ impl Kubernetes {
 
     /// The Secrets of a namespace.
     pub(crate) fn api(&self, namespace: &Namespace) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), namespace.as_str())
+    }
+
+    /// The Leases of a namespace.
+    pub(crate) fn leases(&self, namespace: &Namespace) -> Api<Lease> {
         Api::namespaced(self.client.clone(), namespace.as_str())
     }
 
@@ -148,22 +154,32 @@ async fn quietly<T>(
     namespace: &Namespace,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, CallError> {
+    quietly_about("Secret", verb, namespace, call).await
+}
+
+/// As [`quietly`], for another kind than Secrets.
+pub(crate) async fn quietly_about<T>(
+    kind: &str,
+    verb: Verb,
+    namespace: &Namespace,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, CallError> {
     let call = call.with_subscriber(NoSubscriber::default());
     match tokio::time::timeout(TIME_OUT, call).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(classify(verb, namespace, &error)),
+        Ok(Err(error)) => Err(classify(kind, verb, namespace, &error)),
         Err(_elapsed) => Err(CallError::Failed(Failure::timed_out())),
     }
 }
 
-fn classify(verb: Verb, namespace: &Namespace, error: &kube::Error) -> CallError {
+fn classify(kind: &str, verb: Verb, namespace: &Namespace, error: &kube::Error) -> CallError {
     let code = match error {
         kube::Error::Api(status) => status.code,
         _ => 0,
     };
     match (code, verb) {
         (409, _) | (404, Verb::Update | Verb::Delete) => CallError::Changed,
-        _ => CallError::Failed(Failure::of(verb, namespace.as_str(), error)),
+        _ => CallError::Failed(Failure::about(kind, verb, namespace.as_str(), error)),
     }
 }
 
@@ -185,7 +201,7 @@ fn manifest(
     // Absent means unchanged here, and an old copy would be refused.
     meta.managed_fields = None;
     meta.labels.get_or_insert_default().insert(LABEL.to_owned(), MANAGER.to_owned());
-    meta.annotations.get_or_insert_default().extend(marks.iter());
+    marks.write_to(meta.annotations.get_or_insert_default());
     // EXPOSE: this is what the worker is for, the value goes to the API server.
     let data = secret.data.iter().map(|(k, v)| (k.clone(), ByteString(v.expose().to_vec())));
     let mut object = Secret {

@@ -5,18 +5,26 @@ use std::collections::BTreeMap;
 use domain::{Placement, ProjectPath, ResourceVersion, SecretPath, Uid};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::claim::Owner;
+
 /// The label that the watches select by.
 pub(crate) const LABEL: &str = "app.kubernetes.io/managed-by";
 /// The label's value, and the field manager.
 pub(crate) const MANAGER: &str = "tresor";
 
+/// By this a Secret's owner in the cluster hands it over: its value is the source URI of the one
+/// secret, or project, that may take it.
+pub(crate) const ADOPT: &str = "tresor.dev/adopt";
+
 const SOURCE: &str = "tresor.dev/source";
 const UID: &str = "tresor.dev/uid";
 const VERSION: &str = "tresor.dev/version";
+const ENTRIES: &str = "tresor.dev/entries";
 const RESOURCE_VERSION: &str = "tresor.dev/resource-version";
+const PROJECT: &str = "tresor.dev/project";
 const PLACEMENT: &str = "tresor.dev/placement";
 const STORE: &str = "tresor.dev/store";
-const ALL: [&str; 6] = [SOURCE, UID, VERSION, RESOURCE_VERSION, PLACEMENT, STORE];
+const ALL: [&str; 8] = [SOURCE, UID, VERSION, ENTRIES, RESOURCE_VERSION, PROJECT, PLACEMENT, STORE];
 
 const SCHEME: &str = "secret://";
 /// What RFC 3986 section 2.3 leaves unencoded in a path segment.
@@ -29,29 +37,55 @@ const NAME: &AsciiSet = &SEGMENT.remove(b'/');
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(BTreeMap<&'static str, String>);
 
-/// Which secret, at which point, a copy shows.
-pub(crate) struct Origin<'a> {
-    /// The secret.
-    pub(crate) path: &'a SecretPath,
-    /// Its identity.
-    pub(crate) uid: Uid,
-    /// The version in the copy.
-    pub(crate) version: u64,
-    /// When the secret last changed.
-    pub(crate) changed_at: ResourceVersion,
+/// What a copy shows.
+pub(crate) enum Origin<'a> {
+    /// The entries of a project.
+    Project {
+        /// The project.
+        path: &'a ProjectPath,
+        /// Its identity.
+        uid: Uid,
+        /// How many entries there are.
+        entries: usize,
+        /// When one of them last changed; none when there is none.
+        changed_at: Option<ResourceVersion>,
+    },
+    /// One secret.
+    Secret {
+        /// The secret.
+        path: &'a SecretPath,
+        /// Its identity.
+        uid: Uid,
+        /// The version in the copy.
+        version: u64,
+        /// When the secret last changed.
+        changed_at: ResourceVersion,
+        /// The project whose rule made the copy.
+        by: &'a ProjectPath,
+    },
 }
 
 impl Marks {
     /// The annotations that a copy in that place must have.
     pub(crate) fn expected(origin: &Origin<'_>, placement: &Placement, store: &str) -> Self {
-        Self(BTreeMap::from([
-            (SOURCE, source_uri(&placement.cluster, origin.path)),
-            (UID, origin.uid.to_string()),
-            (VERSION, origin.version.to_string()),
-            (RESOURCE_VERSION, origin.changed_at.to_string()),
-            (PLACEMENT, place(placement)),
-            (STORE, store.to_owned()),
-        ]))
+        let mut marks = BTreeMap::from([(PLACEMENT, place(placement)), (STORE, store.to_owned())]);
+        match origin {
+            Origin::Project { path, uid, entries, changed_at } => {
+                marks.insert(SOURCE, project_uri(&placement.cluster, path));
+                marks.insert(UID, uid.to_string());
+                marks.insert(ENTRIES, entries.to_string());
+                marks.insert(PROJECT, project_path(path));
+                marks.extend(changed_at.map(|at| (RESOURCE_VERSION, at.to_string())));
+            }
+            Origin::Secret { path, uid, version, changed_at, by } => {
+                marks.insert(SOURCE, source_uri(&placement.cluster, path));
+                marks.insert(UID, uid.to_string());
+                marks.insert(VERSION, version.to_string());
+                marks.insert(RESOURCE_VERSION, changed_at.to_string());
+                marks.insert(PROJECT, project_path(by));
+            }
+        }
+        Self(marks)
     }
 
     /// Those of an object's annotations that are ours.
@@ -59,30 +93,47 @@ impl Marks {
         Self(ALL.iter().filter_map(|k| Some((*k, annotations.get(*k)?.clone()))).collect())
     }
 
-    /// The annotations to write.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        self.0.iter().map(|(key, value)| ((*key).to_owned(), value.clone()))
+    /// Makes our annotations exactly these, and leaves the others. A hand-over has been accepted
+    /// by then.
+    pub(crate) fn write_to(&self, annotations: &mut BTreeMap<String, String>) {
+        annotations.retain(|key, _| key != ADOPT && !ALL.contains(&key.as_str()));
+        annotations.extend(self.0.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
     }
 
-    /// The secret that the object shows, if the object was made by this store for this very place.
+    /// Whose copy the object is, if the object was made by this store for this very place.
     ///
     /// The place is what tells our object from a copy that somebody made of it: `kubectl get -o
-    /// yaml`, a new name, `kubectl apply`, and all annotations came along.
-    pub(crate) fn owner(&self, placement: &Placement, store: &str) -> Option<Uid> {
+    /// yaml`, a new name, `kubectl apply`, and all annotations came along. A merged copy and a
+    /// secret's are told apart by the source. One whose source was tampered with is repaired where
+    /// something is wanted; elsewhere no secret's tombstone mistakes it for that secret's copy,
+    /// since a project's uid is no secret's.
+    pub(crate) fn owner(&self, placement: &Placement, store: &str) -> Option<Owner> {
         let made_here = self.is(STORE, store) && self.is(PLACEMENT, &place(placement));
         if !made_here {
             return None;
         }
-        Uid::parse(self.0.get(UID)?).ok()
+        let uid = Uid::parse(self.0.get(UID)?).ok()?;
+        Some(if self.shows_a_project() { Owner::Project(uid) } else { Owner::Secret(uid) })
     }
 
-    /// Whether the object's secret is at home in that project.
-    pub(crate) fn is_from(&self, project: &ProjectPath) -> bool {
-        // The cluster is left out: it may have got another name since.
-        self.0
-            .get(SOURCE)
-            .and_then(|source| source.strip_prefix(SCHEME)?.split_once('/'))
-            .is_some_and(|(_, path)| path.starts_with(&format!("{}/", project_path(project))))
+    /// Whether a rule of that project made the object.
+    pub(crate) fn is_by(&self, project: &ProjectPath) -> bool {
+        self.is(PROJECT, &project_path(project))
+    }
+
+    /// The URI of what the object shows.
+    pub(crate) fn source(&self) -> &str {
+        self.0.get(SOURCE).map(String::as_str).unwrap_or_default()
+    }
+
+    /// How many entries a merged copy had when it was written.
+    pub(crate) fn entries(&self) -> usize {
+        self.0.get(ENTRIES).and_then(|count| count.parse().ok()).unwrap_or_default()
+    }
+
+    /// `secret://CLUSTER/ORG/PROJECT` and nothing below it.
+    fn shows_a_project(&self) -> bool {
+        self.source().strip_prefix(SCHEME).is_some_and(|path| path.split('/').count() == 3)
     }
 
     fn is(&self, key: &str, value: &str) -> bool {
@@ -94,13 +145,13 @@ fn place(placement: &Placement) -> String {
     format!("{}/{}", placement.namespace, placement.name)
 }
 
+fn project_uri(cluster: &str, project: &ProjectPath) -> String {
+    format!("{SCHEME}{}/{}", utf8_percent_encode(cluster, SEGMENT), project_path(project))
+}
+
 fn source_uri(cluster: &str, secret: &SecretPath) -> String {
-    format!(
-        "{SCHEME}{}/{}/{}",
-        utf8_percent_encode(cluster, SEGMENT),
-        project_path(&secret.project),
-        utf8_percent_encode(secret.name.as_str(), NAME)
-    )
+    let name = utf8_percent_encode(secret.name.as_str(), NAME);
+    format!("{}/{name}", project_uri(cluster, &secret.project))
 }
 
 fn project_path(project: &ProjectPath) -> String {
@@ -116,6 +167,8 @@ mod tests {
     use super::*;
     use domain::{Incarnation, Namespace, OrgName, ProjectName, Revision, SecretName};
 
+    const ID: Uid = Uid::from_bytes([7; 16]);
+
     fn project(name: &str) -> ProjectPath {
         ProjectPath { org: OrgName::default_org(), project: ProjectName::parse(name).unwrap() }
     }
@@ -125,25 +178,37 @@ mod tests {
         Placement { cluster: "c 1".to_owned(), namespace, name: name.to_owned() }
     }
 
+    fn rv() -> ResourceVersion {
+        ResourceVersion::new(Incarnation::new(0), Revision::new(12))
+    }
+
     fn marks() -> Marks {
         let path =
             SecretPath { project: project("m l"), name: SecretName::parse("a/\u{e4} b").unwrap() };
-        let origin = Origin {
-            path: &path,
-            uid: Uid::from_bytes([7; 16]),
-            version: 3,
-            changed_at: ResourceVersion::new(Incarnation::new(0), Revision::new(12)),
-        };
+        let by = project("borrower");
+        let origin = Origin::Secret { path: &path, uid: ID, version: 3, changed_at: rv(), by: &by };
         Marks::expected(&origin, &placement("copy"), "store-1")
+    }
+
+    fn merged() -> Marks {
+        let path = project("m l");
+        let origin = Origin::Project { path: &path, uid: ID, entries: 2, changed_at: Some(rv()) };
+        Marks::expected(&origin, &placement("copy"), "store-1")
+    }
+
+    fn written(marks: &Marks) -> Vec<String> {
+        let mut annotations = BTreeMap::new();
+        marks.write_to(&mut annotations);
+        annotations.into_iter().map(|(k, v)| format!("{k}: {v}")).collect()
     }
 
     #[test]
     fn the_annotations_say_where_a_copy_comes_from() {
-        let written: Vec<String> = marks().iter().map(|(k, v)| format!("{k}: {v}")).collect();
         assert_eq!(
-            written,
+            written(&marks()),
             [
                 "tresor.dev/placement: ns/copy",
+                "tresor.dev/project: default/borrower",
                 "tresor.dev/resource-version: 12",
                 "tresor.dev/source: secret://c%201/default/m%20l/a/%C3%A4%20b",
                 "tresor.dev/store: store-1",
@@ -154,24 +219,87 @@ mod tests {
     }
 
     #[test]
+    fn the_annotations_of_a_merged_copy_name_the_project() {
+        assert_eq!(
+            written(&merged()),
+            [
+                "tresor.dev/entries: 2",
+                "tresor.dev/placement: ns/copy",
+                "tresor.dev/project: default/m%20l",
+                "tresor.dev/resource-version: 12",
+                "tresor.dev/source: secret://c%201/default/m%20l",
+                "tresor.dev/store: store-1",
+                "tresor.dev/uid: 07070707070707070707070707070707",
+            ]
+        );
+        assert_eq!((merged().entries(), marks().entries()), (2, 0));
+    }
+
+    #[test]
+    fn writing_leaves_foreign_annotations_and_nothing_else() {
+        let mut annotations: BTreeMap<String, String> =
+            ["theirs", ADOPT, ENTRIES].map(|key| (key.to_owned(), "x".to_owned())).into();
+        marks().write_to(&mut annotations);
+        assert_eq!(annotations.get("theirs").map(String::as_str), Some("x"));
+        assert!(!annotations.contains_key(ADOPT) && !annotations.contains_key(ENTRIES));
+        assert_eq!(Marks::found(&annotations), marks());
+    }
+
+    #[test]
     fn an_object_is_ours_only_in_the_place_it_was_made_for_and_by_the_store_that_made_it() {
-        let uid = Some(Uid::from_bytes([7; 16]));
-        assert_eq!(marks().owner(&placement("copy"), "store-1"), uid);
-        assert_eq!(marks().owner(&placement("copied"), "store-1"), None);
-        assert_eq!(marks().owner(&placement("copy"), "store-2"), None);
-        for lost in [UID, PLACEMENT, STORE] {
-            let mut annotations: BTreeMap<String, String> = marks().iter().collect();
-            annotations.remove(lost);
-            assert_eq!(Marks::found(&annotations).owner(&placement("copy"), "store-1"), None);
+        for (marks, owner) in [(marks(), Owner::Secret(ID)), (merged(), Owner::Project(ID))] {
+            assert_eq!(marks.owner(&placement("copy"), "store-1"), Some(owner));
+            assert_eq!(marks.owner(&placement("copied"), "store-1"), None);
+            assert_eq!(marks.owner(&placement("copy"), "store-2"), None);
+            for lost in [UID, PLACEMENT, STORE] {
+                let mut marks = marks.clone();
+                marks.0.remove(lost);
+                assert_eq!(marks.owner(&placement("copy"), "store-1"), None);
+            }
         }
     }
 
     #[test]
-    fn the_home_project_is_read_whole() {
-        assert!(marks().is_from(&project("m l")));
-        assert!(!marks().is_from(&project("m")));
-        assert!(!marks().is_from(&project("m%20l")));
-        assert!(!Marks::default().is_from(&project("m l")));
+    fn a_tampered_source_never_makes_a_merged_copy_of_a_project_that_exists() {
+        let mut marks = marks();
+        for source in ["", "secret://c", "secret://c/o/p/n", "secret://c/o/p/", "http://c/o/p"] {
+            marks.0.insert(SOURCE, source.to_owned());
+            assert_eq!(marks.owner(&placement("copy"), "store-1"), Some(Owner::Secret(ID)));
+        }
+    }
+
+    proptest::proptest! {
+        /// However a secret or a project is called.
+        #[test]
+        fn what_is_written_is_read_as_it_was_meant(
+            name in "[a-zA-Z0-9%:\u{e4}_.-]{1,9}(/[a-zA-Z0-9 %?#]{1,9}){0,3}",
+            of in "[a-z0-9\u{df}]([a-zA-Z0-9 %:_.-]{0,9}[a-z0-9])?",
+        ) {
+            let (name, of) = (SecretName::parse(&name), ProjectName::parse(&of));
+            proptest::prop_assume!(name.is_ok() && of.is_ok());
+            let by = ProjectPath { org: OrgName::default_org(), project: of.unwrap() };
+            let path = SecretPath { project: by.clone(), name: name.unwrap() };
+            let (at, changed_at) = (placement("copy"), rv());
+            let read = |origin: Origin<'_>| {
+                let mut annotations = BTreeMap::new();
+                let marks = Marks::expected(&origin, &at, "s");
+                marks.write_to(&mut annotations);
+                let found = Marks::found(&annotations);
+                assert!(found == marks && found.is_by(&by));
+                found.owner(&at, "s")
+            };
+            let secret = Origin::Secret { path: &path, uid: ID, version: 1, changed_at, by: &by };
+            proptest::prop_assert_eq!(read(secret), Some(Owner::Secret(ID)));
+            let project = Origin::Project { path: &by, uid: ID, entries: 0, changed_at: None };
+            proptest::prop_assert_eq!(read(project), Some(Owner::Project(ID)));
+        }
+    }
+
+    #[test]
+    fn the_project_of_the_rule_is_read_whole() {
+        assert!(marks().is_by(&project("borrower")) && !marks().is_by(&project("m l")));
+        assert!(merged().is_by(&project("m l")) && !merged().is_by(&project("m")));
+        assert!(!Marks::default().is_by(&project("m l")));
     }
 
     #[test]

@@ -38,7 +38,8 @@ fn label_safe(wanted: &str) -> String {
     out
 }
 
-fn is_subdomain(name: &str) -> bool {
+/// Whether Kubernetes takes it as the name of an object.
+pub(crate) fn is_subdomain(name: &str) -> bool {
     let is_label = |label: &str| {
         label.starts_with(is_alphanumeric)
             && label.ends_with(is_alphanumeric)

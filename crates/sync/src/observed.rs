@@ -5,7 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use zeroize::Zeroize;
 
 use crate::digest::{Digest, DigestKey};
-use crate::marks::{LABEL, MANAGER, Marks};
+use crate::marks::{ADOPT, LABEL, MANAGER, Marks};
+
+/// More than three names of 512 bytes come to when every byte is encoded as three.
+const MAX_URI_BYTES: usize = 8192;
 
 /// A Secret in the cluster, without its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub(crate) struct Observed {
     pub(crate) labelled: bool,
     /// Our annotations on it.
     pub(crate) marks: Marks,
+    /// The URI of what its owner in the cluster lets take it over.
+    pub(crate) adopt: Option<String>,
+    /// How many keys its data has.
+    pub(crate) keys: usize,
     /// What its type and data come to.
     pub(crate) digest: Digest,
 }
@@ -50,6 +57,8 @@ impl Observed {
             deleting: meta.deletion_timestamp.is_some(),
             labelled: is_labelled(&meta),
             marks: found_marks(&meta),
+            adopt: found_adopt(&meta),
+            keys: data.len(),
             digest,
         };
         (observed, meta)
@@ -68,6 +77,12 @@ impl ObjectVersion {
 /// An object's marks from its metadata alone.
 pub(crate) fn found_marks(meta: &ObjectMeta) -> Marks {
     meta.annotations.as_ref().map(Marks::found).unwrap_or_default()
+}
+
+/// No longer than any URI of ours, since anybody may write anything there.
+fn found_adopt(meta: &ObjectMeta) -> Option<String> {
+    let uri = meta.annotations.as_ref()?.get(ADOPT)?;
+    (uri.len() <= MAX_URI_BYTES).then(|| uri.clone())
 }
 
 fn is_labelled(meta: &ObjectMeta) -> bool {

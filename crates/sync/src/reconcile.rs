@@ -4,18 +4,19 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use domain::{KubernetesSecret, Placement, ProjectionState, Uid};
+use domain::{KubernetesSecret, Placement, ProjectionState};
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::decide::{Action, Expected, Ground, decide};
+use crate::claim::{Owner, Wanted};
+use crate::decide::{Action, Expected, Ground, Outcome, decide};
 use crate::digest::DigestKey;
 use crate::failure::{CallError, Failure};
 use crate::kubernetes::{Deletion, Kubernetes};
-use crate::marks::{Marks, Origin};
+use crate::marks::{ADOPT, Marks};
 use crate::metrics::SyncMetrics;
 use crate::observed::{ObjectVersion, Observed};
-use crate::source::{SecretMeta, Source};
+use crate::source::Source;
 
 /// How often an object may change under our hands before the act is put off.
 const ATTEMPTS: usize = 5;
@@ -32,14 +33,16 @@ pub(crate) struct Reconciler<S> {
 /// One act.
 pub(crate) struct Job {
     pub(crate) placement: Placement,
-    /// The secret that belongs there, if one does.
-    pub(crate) wanted: Option<SecretMeta>,
+    /// What belongs there, if anything does.
+    pub(crate) wanted: Option<Wanted>,
     /// What was expected there last time.
     pub(crate) expected: Option<Expected>,
     /// What is there.
     pub(crate) look: Look,
-    /// The secret whose copy there a tombstone covers.
-    pub(crate) retired: Option<Uid>,
+    /// Whose copy there a tombstone covers.
+    pub(crate) retired: Option<Owner>,
+    /// As in [`Ground`].
+    pub(crate) accounted: Option<usize>,
 }
 
 /// What is known of an object.
@@ -55,7 +58,7 @@ pub(crate) enum Look {
 /// How an act ended.
 pub(crate) struct Report {
     pub(crate) placement: Placement,
-    pub(crate) wanted: Option<SecretMeta>,
+    pub(crate) wanted: Option<Wanted>,
     pub(crate) expected: Option<Expected>,
     /// Whether something was written although the secret had not changed.
     pub(crate) repaired: bool,
@@ -67,32 +70,35 @@ pub(crate) struct Report {
 pub(crate) enum Settled {
     /// The place is as it should be, as far as it can be today.
     Done,
-    /// The secret is gone; the source is about to say so.
+    /// A secret is gone; the source is about to say so.
     Vanished,
 }
 
-struct Act {
-    job: Job,
-    secret: Option<KubernetesSecret>,
+/// An act under way.
+pub(crate) struct Act {
+    pub(crate) job: Job,
+    /// The values, once they were needed.
+    pub(crate) secret: Option<KubernetesSecret>,
+    /// Whether the expectation is a new one.
+    renewed: bool,
     wrote: bool,
 }
 
 impl<S: Source> Reconciler<S> {
     /// Does one act to its end.
     pub(crate) async fn run(&self, job: Job) -> Report {
-        let known = job.expected.as_ref().map(|expected| expected.changed_at);
-        let mut act = Act { job, secret: None, wrote: false };
+        let mut act = Act { job, secret: None, renewed: false, wrote: false };
         // A panic in a source would otherwise take its placement out of the loop for good.
         let result = AssertUnwindSafe(self.settle(&mut act)).catch_unwind().await;
         let result = result.unwrap_or_else(|_| Err(internal()));
         let Job { placement, wanted, expected, .. } = act.job;
-        let unchanged = known.is_some() && known == expected.as_ref().map(|e| e.changed_at);
-        Report { placement, wanted, expected, repaired: act.wrote && unchanged, result }
+        Report { placement, wanted, expected, repaired: act.wrote && !act.renewed, result }
     }
 
     async fn settle(&self, act: &mut Act) -> Result<Settled, Failure> {
         for _ in 0..ATTEMPTS {
             match self.step(act).await {
+                Ok(Some(Settled::Done)) if act.misses_a_secret() => return Ok(Settled::Vanished),
                 Ok(Some(settled)) => return Ok(settled),
                 Ok(None) => {}
                 Err(CallError::Changed) => act.job.look = Look::Unknown,
@@ -104,56 +110,32 @@ impl<S: Source> Reconciler<S> {
 
     /// Observes, compares, applies. `None`: compare again.
     async fn step(&self, act: &mut Act) -> Result<Option<Settled>, CallError> {
-        if act.expectation_is_old() && !self.reveal(act).await? {
-            return Ok(Some(Settled::Vanished));
+        if act.expectation_is_old() {
+            act.renewed = true;
+            if !self.reveal(act).await? {
+                return Ok(Some(Settled::Vanished));
+            }
         }
         if matches!(act.job.look, Look::Unknown) {
             self.read(act).await?;
         }
         let action = act.decide(&self.store);
-        let writes = matches!(action, Action::Create | Action::Recreate | Action::Update);
-        if writes && act.secret.is_none() {
+        let writes = [Action::Adopt, Action::Create, Action::Recreate, Action::Update];
+        if writes.contains(&action) && act.secret.is_none() {
             return Ok((!self.reveal(act).await?).then_some(Settled::Vanished));
         }
         match action {
-            Action::Conflict => Err(CallError::Failed(conflict())),
+            Action::Adopt => self.adopt(act).await,
+            Action::Brake => Err(CallError::Failed(braked())),
+            Action::Conflict => Err(CallError::Failed(act.conflict())),
             Action::Create => self.create(act).await,
             Action::Delete => self.delete(act).await,
             Action::Nothing => Ok(Some(Settled::Done)),
             Action::Recreate => self.recreate(act).await,
+            Action::Unadoptable => Err(CallError::Failed(unadoptable())),
             Action::Update => self.update(act).await,
             Action::Wait => Err(CallError::Failed(waiting())),
         }
-    }
-
-    /// Asks for the value. False when there is none any more.
-    async fn reveal(&self, act: &mut Act) -> Result<bool, CallError> {
-        let Some(wanted) = &act.job.wanted else {
-            return Ok(false);
-        };
-        let revealed = self.source.reveal(&wanted.path, wanted.uid).await.map_err(|error| {
-            let error: &dyn std::error::Error = &error;
-            tracing::debug!(secret.uid = %wanted.uid, error, "a secret was not revealed");
-            let message = "Tresor could not read the secret; it tries again";
-            CallError::Failed(Failure::new(ProjectionState::Failed, message))
-        })?;
-        let Some(revealed) = revealed else {
-            return Ok(false);
-        };
-        let (version, changed_at) = (revealed.version, revealed.changed_at);
-        let origin = Origin { path: &wanted.path, uid: wanted.uid, version, changed_at };
-        // EXPOSE: only a digest under the process's key comes out of it.
-        let data = revealed.secret.data.iter().map(|(k, v)| (k.as_str(), v.expose()));
-        act.job.expected = Some(Expected {
-            uid: wanted.uid,
-            version,
-            changed_at,
-            type_: revealed.secret.type_,
-            digest: self.key.digest(revealed.secret.type_, data),
-            marks: Marks::expected(&origin, &act.job.placement, &self.store),
-        });
-        act.secret = Some(revealed.secret);
-        Ok(true)
     }
 
     async fn read(&self, act: &mut Act) -> Result<(), CallError> {
@@ -169,6 +151,19 @@ impl<S: Source> Reconciler<S> {
         let (secret, marks) = act.to_write()?;
         self.kubernetes.create(&act.job.placement, secret, marks).await?;
         Ok(self.written(act))
+    }
+
+    async fn adopt(&self, act: &mut Act) -> Result<Option<Settled>, CallError> {
+        let settled = self.update(act).await?;
+        if settled.is_some() {
+            let Placement { namespace, name, .. } = &act.job.placement;
+            tracing::info!(
+                kubernetes.namespace = %namespace,
+                kubernetes.name = name,
+                "a Secret that was handed over is maintained from now on"
+            );
+        }
+        Ok(settled)
     }
 
     async fn update(&self, act: &mut Act) -> Result<Option<Settled>, CallError> {
@@ -207,18 +202,23 @@ impl<S: Source> Reconciler<S> {
 }
 
 impl Act {
-    /// Whether the secret has changed since its expectation was made.
+    /// Whether something else is wanted than when the expectation was made.
     fn expectation_is_old(&self) -> bool {
-        let Some(wanted) = &self.job.wanted else {
-            return false;
-        };
         let expected = self.job.expected.as_ref();
-        expected.is_none_or(|e| e.uid != wanted.uid || e.changed_at < wanted.changed_at)
+        let wanted = self.job.wanted.as_ref();
+        wanted.is_some_and(|wanted| expected.is_none_or(|expected| !expected.is_for(wanted)))
+    }
+
+    /// Whether a merged copy had to do without an entry that the source still speaks of.
+    fn misses_a_secret(&self) -> bool {
+        let expected = self.job.expected.as_ref().filter(|_| self.job.wanted.is_some());
+        expected.is_some_and(|e| e.shown.iter().any(|s| s.outcome == Outcome::Vanished))
     }
 
     fn decide(&self, store: &str) -> Action {
-        let ground = Ground { placement: &self.job.placement, store, retired: self.job.retired };
-        // Without a secret that belongs there, an old expectation means nothing.
+        let (placement, retired) = (&self.job.placement, self.job.retired);
+        let ground = Ground { placement, store, retired, accounted: self.job.accounted };
+        // Where nothing is wanted, an old expectation means nothing.
         let expected = self.job.expected.as_ref().filter(|_| self.job.wanted.is_some());
         decide(&ground, expected, self.observed())
     }
@@ -239,12 +239,36 @@ impl Act {
         let pair = self.secret.as_ref().zip(self.job.expected.as_ref());
         pair.map(|(secret, e)| (secret, &e.marks)).ok_or_else(|| CallError::Failed(internal()))
     }
+
+    /// What the owner of a Secret in the way can do about it, as a command that holds no value.
+    fn conflict(&self) -> Failure {
+        let Placement { namespace, name, .. } = &self.job.placement;
+        let source = self.job.expected.as_ref().map(|expected| expected.marks.source());
+        Failure::new(
+            ProjectionState::Conflict,
+            format!(
+                "a Secret of that name exists that Tresor did not make: delete it, rename the \
+                 secret, or let Tresor replace its data with: kubectl annotate secret -n \
+                 {namespace} {name} {ADOPT}={}",
+                source.unwrap_or_default()
+            ),
+        )
+    }
 }
 
-fn conflict() -> Failure {
+fn unadoptable() -> Failure {
     Failure::new(
         ProjectionState::Conflict,
-        "a Secret of that name exists that Tresor did not make; delete it or rename the secret",
+        "the Secret that is handed over has another type or is immutable, so it could only be \
+         deleted and made anew; delete it yourself if that is meant",
+    )
+}
+
+fn braked() -> Failure {
+    Failure::new(
+        ProjectionState::Braked,
+        "more than half of the entries would go at once, and nothing says that they were deleted; \
+         release the brake if that is meant",
     )
 }
 

@@ -12,6 +12,9 @@ use crate::decide::Expected;
 /// So many repairs of one placement in a row are made at once; then somebody is taken to fight us,
 /// and each further one waits.
 const PATIENCE: u32 = 5;
+/// A change waits so long for others that belong into the same Kubernetes Secret, unless it is the
+/// first in so long.
+const TOGETHER: Duration = Duration::from_millis(200);
 /// After so long without a repair the fight is over.
 const PEACE: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,10 @@ pub(crate) struct Entry {
     pub(crate) expected: Option<Expected>,
     /// Whether what the watch shows was not the truth last time.
     pub(crate) unsure: bool,
+    /// Since when a change waits to be in the cluster.
+    pub(crate) heard: Option<Instant>,
+    begun: Option<Instant>,
+    done: bool,
     failing: Option<ProjectionState>,
     due: Option<Instant>,
     backoff: Backoff,
@@ -44,13 +51,24 @@ type Again = bool;
 impl Schedule {
     /// Something happened to that placement: it is next, and its back-off starts over.
     pub(crate) fn hasten(&mut self, placement: &Placement, now: Instant) {
+        self.hasten_from(placement, now, now);
+    }
+
+    /// As [`Self::hasten`], for a placement that many secrets share: what happens to them shortly
+    /// after an act began is taken together.
+    pub(crate) fn hasten_together(&mut self, placement: &Placement, now: Instant) {
+        let begun = self.entries.get(placement).and_then(|entry| entry.begun);
+        self.hasten_from(placement, begun.map_or(now, |at| (at + TOGETHER).max(now)), now);
+    }
+
+    fn hasten_from(&mut self, placement: &Placement, earliest: Instant, now: Instant) {
         if let Some(again) = self.running.get_mut(placement) {
             *again = true;
             return;
         }
         let entry = self.entries.entry(placement.clone()).or_default();
         entry.backoff.reset();
-        let at = now + entry.wait_for_peace(now);
+        let at = earliest + entry.wait_for_peace(now);
         self.plan(placement, at);
     }
 
@@ -84,9 +102,24 @@ impl Schedule {
     }
 
     /// An act begins.
-    pub(crate) fn begin(&mut self, placement: &Placement) -> &Entry {
+    pub(crate) fn begin(&mut self, placement: &Placement, now: Instant) -> &Entry {
         self.running.insert(placement.clone(), false);
-        self.entries.entry(placement.clone()).or_default()
+        let entry = self.entries.entry(placement.clone()).or_default();
+        entry.begun = Some(now);
+        entry
+    }
+
+    /// A change of that placement was heard of, and is not in the cluster yet.
+    pub(crate) fn heard(&mut self, placement: &Placement, now: Instant) {
+        let entry = self.entries.entry(placement.clone()).or_default();
+        entry.heard.get_or_insert(now);
+    }
+
+    /// Whether the last act ended well and nothing has happened since.
+    pub(crate) fn is_settled(&self, placement: &Placement) -> bool {
+        let entry = self.entries.get(placement);
+        let rests = entry.is_some_and(|e| e.done && e.due.is_none() && e.failing.is_none());
+        rests && !self.running.contains_key(placement)
     }
 
     /// An act has ended. True when it should be done again at once.
@@ -126,6 +159,7 @@ impl Entry {
         self.backoff.reset();
         self.unsure = false;
         self.failing = None;
+        self.done = true;
     }
 
     /// The last attempt failed. True when the one before did not, or in another way.
@@ -179,11 +213,11 @@ mod tests {
     #[test]
     fn what_happens_during_an_act_leads_to_another_one() {
         let (mut schedule, now) = (Schedule::default(), Instant::now());
-        schedule.begin(&place("a"));
+        schedule.begin(&place("a"), now);
         schedule.hasten(&place("a"), now);
         assert_eq!(schedule.pop(now), None);
         assert!(schedule.end(&place("a")));
-        schedule.begin(&place("a"));
+        schedule.begin(&place("a"), now);
         assert!(!schedule.end(&place("a")));
     }
 
@@ -208,5 +242,33 @@ mod tests {
         schedule.hasten(&place("a"), now);
         schedule.forget(&place("a"));
         assert_eq!(schedule.pop(now), None);
+    }
+
+    #[test]
+    fn the_first_of_many_changes_is_made_at_once_and_the_others_together() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        schedule.hasten_together(&place("a"), now);
+        assert_eq!(schedule.pop(now), Some(place("a")));
+        schedule.begin(&place("a"), now);
+        schedule.end(&place("a"));
+        for _ in 0..100 {
+            schedule.hasten_together(&place("a"), now);
+        }
+        assert_eq!(schedule.pop(now), None);
+        assert_eq!(schedule.pop(now + TOGETHER), Some(place("a")));
+        assert_eq!(schedule.next_due(), None);
+    }
+
+    #[test]
+    fn a_placement_is_settled_once_it_was_done_and_until_something_happens() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        assert!(!schedule.is_settled(&place("a")));
+        schedule.begin(&place("a"), now);
+        schedule.entry(&place("a")).settled();
+        assert!(!schedule.is_settled(&place("a")));
+        schedule.end(&place("a"));
+        assert!(schedule.is_settled(&place("a")));
+        schedule.hasten(&place("a"), now);
+        assert!(!schedule.is_settled(&place("a")));
     }
 }

@@ -21,7 +21,8 @@ pub trait Source: Send + Sync + 'static {
         after: ResourceVersion,
     ) -> impl Future<Output = Result<Changes, SourceError>> + Send;
 
-    /// The decrypted Kubernetes form of the secret's current version; `None` when the secret is
+    /// The decrypted Kubernetes form of the secret's current version; that of a `variable` has one
+    /// value, which becomes its entry in a merged copy. `None` when the secret is
     /// gone, has no live version, or is not that uid any more.
     fn reveal(
         &self,
@@ -120,7 +121,8 @@ pub enum Change {
         /// Its identity.
         uid: Uid,
     },
-    /// Something is to be removed from the cluster.
+    /// Something is to be removed from the cluster. It comes together with the change that retired
+    /// it, or later: one of a secret that is still desired is taken for stale and confirmed.
     Tombstone(Tombstone),
 }
 

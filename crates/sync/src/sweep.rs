@@ -11,12 +11,13 @@ use domain::{Namespace, Placement, Retired, Tombstone};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::claim::{Owner, Wanted};
 use crate::desired::Desired;
 use crate::failure::CallError;
 use crate::kubernetes::Kubernetes;
 use crate::marks::Marks;
 use crate::observed::found_marks;
-use crate::source::{SecretMeta, Source};
+use crate::source::Source;
 use crate::tombstones::{Copy, TombstoneId, Tombstones};
 
 /// So long after a tombstone or a deletion, to take many at once.
@@ -70,6 +71,8 @@ impl SweepClock {
 pub(crate) struct Sweep {
     candidates: BTreeMap<TombstoneId, Tombstone>,
     in_use: BTreeSet<Namespace>,
+    /// Where a merged copy may still hold the entry of a retired secret.
+    unsettled: BTreeSet<Placement>,
     /// The namespaces whose complete list succeeded, and what is in them.
     found: BTreeMap<Namespace, Vec<(String, Marks)>>,
 }
@@ -79,14 +82,15 @@ impl Sweep {
     pub(crate) fn new<'a>(
         tombstones: &Tombstones,
         in_use: BTreeSet<Namespace>,
-        running: impl Iterator<Item = (&'a Placement, &'a Option<SecretMeta>)> + Clone,
+        unsettled: BTreeSet<Placement>,
+        running: impl Iterator<Item = (&'a Placement, &'a Option<Wanted>)> + Clone,
     ) -> Self {
         let is_free =
             |what: &Retired| !running.clone().any(|(at, wanted)| concerns(what, at, wanted));
         let candidates = tombstones.iter().filter(|((_, what), _)| is_free(what));
         let candidates =
             candidates.map(|(id, tombstone)| (id.clone(), tombstone.clone())).collect();
-        Self { candidates, in_use, found: BTreeMap::new() }
+        Self { candidates, in_use, unsettled, found: BTreeMap::new() }
     }
 
     /// Lists every namespace. One that fails holds up only the tombstones that reach into it.
@@ -121,16 +125,18 @@ impl Sweep {
     ) -> Vec<Tombstone> {
         for (namespace, objects) in &self.found {
             for (name, marks) in objects {
-                let placement = Placement {
-                    cluster: cluster.to_owned(),
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                };
+                let (cluster, namespace) = (cluster.to_owned(), namespace.clone());
+                let placement = Placement { cluster, namespace, name: name.clone() };
                 let Some(owner) = marks.owner(&placement, store) else {
                     continue;
                 };
                 let copy = Copy { placement: &placement, owner, marks };
-                for id in tombstones.standing_for(&copy, desired) {
+                let standing = tombstones.standing_for(&copy, desired);
+                let is_merged = matches!(owner, Owner::Project(_));
+                if is_merged && (!standing.is_empty() || self.unsettled.contains(&placement)) {
+                    self.candidates.retain(|(_, what), _| matches!(what, Retired::Rule { .. }));
+                }
+                for id in standing {
                     self.candidates.remove(id);
                 }
             }
@@ -150,14 +156,14 @@ impl Sweep {
 }
 
 /// Whether an act could be writing a copy that the tombstone stands for.
-fn concerns(what: &Retired, placement: &Placement, wanted: &Option<SecretMeta>) -> bool {
+fn concerns(what: &Retired, placement: &Placement, wanted: &Option<Wanted>) -> bool {
     let Some(wanted) = wanted else {
         return false;
     };
     match what {
-        Retired::Secret { uid, .. } | Retired::Binding { uid, .. } => *uid == wanted.uid,
+        Retired::Secret { uid, .. } | Retired::Binding { uid, .. } => wanted.holds(*uid),
         Retired::Rule { project, namespace } => {
-            *namespace == placement.namespace && *project == wanted.path.project
+            *namespace == placement.namespace && *project == wanted.by
         }
     }
 }
@@ -176,4 +182,68 @@ pub(crate) async fn confirm<S: Source>(source: &S, tombstones: Vec<Tombstone>) -
         }
     }
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::marks::Origin;
+    use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Uid};
+
+    const UID: Uid = Uid::from_bytes([1; 16]);
+
+    fn project() -> ProjectPath {
+        ProjectPath { org: OrgName::default_org(), project: ProjectName::parse("p").unwrap() }
+    }
+
+    fn place() -> Placement {
+        let namespace = Namespace::parse("ns").unwrap();
+        Placement { cluster: "c".to_owned(), namespace, name: "env".to_owned() }
+    }
+
+    fn secret() -> Retired {
+        let path = SecretPath { project: project(), name: SecretName::parse("A").unwrap() };
+        Retired::Secret { path, uid: UID }
+    }
+
+    fn rule() -> Retired {
+        Retired::Rule { project: project(), namespace: place().namespace }
+    }
+
+    /// Of a secret's and a rule's tombstone, those that are confirmed when a merged copy was found.
+    fn confirmed(what: &[Retired], settled: bool) -> Vec<Retired> {
+        let mut tombstones = Tombstones::default();
+        for what in what {
+            let (id, at) = (UID, Revision::ZERO);
+            tombstones.insert(Tombstone { id, at, what: what.clone() });
+        }
+        let unsettled = if settled { BTreeSet::new() } else { [place()].into() };
+        let in_use = [place().namespace].into();
+        let mut sweep = Sweep::new(&tombstones, in_use, unsettled, std::iter::empty());
+        let path = project();
+        let origin = Origin::Project { path: &path, uid: UID, entries: 1, changed_at: None };
+        let marks = Marks::expected(&origin, &place(), "s");
+        sweep.found.insert(place().namespace, vec![(place().name, marks)]);
+        let nothing = Desired::new("c".to_owned());
+        let done = sweep.confirmed("c", "s", &tombstones, &nothing);
+        done.into_iter().map(|tombstone| tombstone.what).collect()
+    }
+
+    #[test]
+    fn a_secret_s_tombstone_waits_for_merged_copies_that_may_still_hold_its_entry() {
+        assert_eq!(confirmed(&[secret()], true), [secret()]);
+        assert_eq!(confirmed(&[secret()], false), []);
+        // This copy goes as a whole, and until then nobody empties it.
+        assert_eq!(confirmed(&[secret(), rule()], true), []);
+    }
+
+    #[test]
+    fn a_namespace_that_was_not_listed_confirms_nothing() {
+        let mut tombstones = Tombstones::default();
+        tombstones.insert(Tombstone { id: UID, at: Revision::ZERO, what: secret() });
+        let in_use = BTreeSet::from([place().namespace]);
+        let sweep = Sweep::new(&tombstones, in_use, BTreeSet::new(), std::iter::empty());
+        let nothing = Desired::new("c".to_owned());
+        assert!(sweep.confirmed("c", "s", &tombstones, &nothing).is_empty());
+    }
 }

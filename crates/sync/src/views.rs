@@ -95,6 +95,11 @@ impl Views {
         self.all.get(namespace).is_some_and(|view| matches!(view.state, State::Live))
     }
 
+    /// Whether some namespace has neither been listed yet nor failed to be.
+    pub(crate) fn are_starting(&self) -> bool {
+        self.all.values().any(|view| matches!(view.state, State::Starting))
+    }
+
     /// Why the namespace cannot be seen now.
     pub(crate) fn failure(&self, namespace: &Namespace) -> Option<&Failure> {
         match &self.all.get(namespace)?.state {

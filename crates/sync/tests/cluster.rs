@@ -12,6 +12,7 @@
 #[path = "../../tresor/src/cluster.rs"]
 #[expect(unreachable_pub, reason = "the module is part of another crate and included here")]
 mod cluster;
+mod scenes;
 mod support;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,29 @@ async fn the_worker_keeps_a_real_cluster_in_sync() {
     denied_rights_are_shown_and_delete_nothing(&world, &cluster).await;
     worker.stop().await;
     log.holds_no(CANARY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn projects_share_merge_and_hand_over_in_a_real_cluster() {
+    let Some(assets) = cluster::Assets::find() else {
+        let complete = std::env::var_os("TRESOR_TESTS_COMPLETE").is_some_and(|v| v == "1");
+        assert!(!complete, "kube-apiserver, etcd and kubectl are not found");
+        println!("SKIPPED: kube-apiserver, etcd and kubectl are not found");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = cluster::Cluster::start(&assets, dir.path()).unwrap();
+    let world = World::new(&cluster).await;
+
+    let worker = world.start_worker(&world.admin);
+    scenes::bindings::all(&world).await;
+    scenes::undelete::all(&world).await;
+    scenes::merged::all(&world, &worker).await;
+    scenes::adopt::all(&world, &cluster).await;
+    worker.stop().await;
+    world.fake.clear();
+    scenes::brake::all(&world).await;
+    scenes::lease::all(&world).await;
 }
 
 async fn creates_exact_bytes_and_types(world: &World) {

@@ -1,13 +1,15 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::failure::Failure;
-use crate::{demo, init, serve};
+use crate::root_key::RootSource;
+use crate::settings::{Form, Loaded, Setting, Sources, TABLE};
+use crate::{demo, init, logging, serve, slots};
 
 /// A secrets daemon for AI platforms on Kubernetes.
 #[derive(Parser)]
@@ -25,85 +27,239 @@ enum Command {
     Demo,
     /// Make a store and print its first administrator's token, which is shown this once.
     Init(StoreArgs),
+    /// See and change which root keys open the store. The daemon must not be running.
+    #[command(subcommand)]
+    RootKey(RootKeyCommand),
     /// Run the daemon.
     Serve(ServeArgs),
 }
 
+#[derive(Subcommand)]
+enum RootKeyCommand {
+    /// Add a second root key, so that both open the store.
+    Add(AddArgs),
+    /// Drop a root key. Give the one that stays.
+    Drop(DropArgs),
+    /// Print which root keys there are; nothing of it is secret.
+    Status(StoreSettings),
+}
+
 /// A data directory and the key to it.
 #[derive(Args)]
-pub struct StoreArgs {
-    /// The directory that holds keyring and store.
-    #[arg(long, env = "TRESOR_DATA_DIR")]
-    pub data_dir: PathBuf,
-    /// The file that holds the root key: 32 bytes in base64 or hexadecimal, mode 0600. Without it
-    /// the key is taken from the environment variable TRESOR_ROOT_KEY.
-    #[arg(long, env = "TRESOR_ROOT_KEY_FILE")]
-    pub root_key_file: Option<PathBuf>,
+struct StoreArgs {
+    #[command(flatten)]
+    settings: StoreSettings,
+    /// Ask for the passphrase on the terminal.
+    #[arg(long)]
+    passphrase: bool,
+}
+
+#[derive(Args)]
+struct AddArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    new: NewRootKey,
+}
+
+/// The root key to add.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct NewRootKey {
+    /// The file of the new root key; it is made when it does not exist.
+    #[arg(long, value_name = "PATH")]
+    new_root_key_file: Option<PathBuf>,
+    /// The file of the new passphrase.
+    #[arg(long, value_name = "PATH")]
+    new_passphrase_file: Option<PathBuf>,
+    /// Ask for the new passphrase on the terminal.
+    #[arg(long)]
+    new_passphrase: bool,
+}
+
+#[derive(Args)]
+struct DropArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The slot to drop, by the number that `tresor root-key status` prints.
+    #[arg(long)]
+    slot: u8,
 }
 
 /// How to run the daemon.
 #[derive(Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// A throw-away store and key, removed at the end; prints a token and a first curl.
     #[arg(long)]
-    pub dev: bool,
-    /// The directory that `tresor init` made.
-    #[arg(long, env = "TRESOR_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// The file that holds the root key; else the environment variable TRESOR_ROOT_KEY does.
-    #[arg(long, env = "TRESOR_ROOT_KEY_FILE")]
-    pub root_key_file: Option<PathBuf>,
-    /// The address to listen on; port 0 takes a free one.
-    #[arg(long, env = "TRESOR_LISTEN", default_value = "127.0.0.1:8220")]
-    pub listen: SocketAddr,
-    /// Listen on an address other than loopback although values then travel in the clear.
-    #[arg(long, env = "TRESOR_INSECURE_PLAIN_HTTP")]
-    pub insecure_plain_http: bool,
-    /// The cluster to project into; never ~/.kube/config unless it is named here.
-    #[arg(long, env = "TRESOR_KUBECONFIG", conflicts_with = "in_cluster")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Project into the cluster that this daemon runs in, with its pod's service account.
-    #[arg(long, env = "TRESOR_IN_CLUSTER")]
-    pub in_cluster: bool,
-    /// What that cluster is called in the status of projections.
-    #[arg(long, env = "TRESOR_CLUSTER_NAME", default_value = "default")]
-    pub cluster_name: String,
+    pub(crate) dev: bool,
+    /// Check the settings, and end.
+    #[arg(long)]
+    pub(crate) check_config: bool,
+    /// Ask for the passphrase on the terminal.
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    #[command(flatten)]
+    settings: AllSettings,
 }
 
 impl Cli {
-    /// What is logged unless `TRESOR_LOG` says otherwise: everything that a running daemon has to
-    /// tell, and of the others only what goes wrong.
-    pub const fn log_level(&self) -> LevelFilter {
-        match self.command {
-            Command::Serve(_) => LevelFilter::INFO,
-            Command::AdminToken(_) | Command::Demo | Command::Init(_) => LevelFilter::ERROR,
-        }
-    }
-
     /// Runs the command.
     ///
     /// # Errors
     /// One line, and the exit code that goes with it.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
-            Command::AdminToken(args) => hand_over(&init::admin_token(&args)?),
-            Command::Demo => runtime()?.block_on(demo::demo()),
+            Command::AdminToken(args) => {
+                let (loaded, root) = args.open()?;
+                print(&format!("{}\n", *init::admin_token(loaded.data_dir()?, &root)?))
+            }
+            Command::Demo => {
+                logging::start(&Loaded::default().settings, LevelFilter::ERROR);
+                runtime()?.block_on(demo::demo())
+            }
             Command::Init(args) => {
-                hand_over(&init::init(&args)?)?;
-                init::finish(&args)?;
+                let (loaded, root) = args.open()?;
+                print(&format!("{}\n", *init::init(loaded.data_dir()?, &root)?))?;
+                init::finish(loaded.data_dir()?)?;
                 tracing::info!(
                     "the store is made; the line above is its administrator's token, shown this once"
                 );
                 Ok(())
             }
-            Command::Serve(args) => runtime()?.block_on(serve::serve(args)),
+            Command::RootKey(command) => command.run(),
+            Command::Serve(args) => {
+                let sources = args.settings.0.sources();
+                let loaded = sources.load()?;
+                let levels = logging::start(&loaded.settings, LevelFilter::INFO);
+                runtime()?.block_on(serve::serve(&args, sources, loaded, levels))
+            }
         }
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the token is this command's output")]
-fn hand_over(token: &str) -> Result<(), Failure> {
-    println!("{token}");
+impl RootKeyCommand {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Add(AddArgs { store, new }) => {
+                let (loaded, present) = store.open()?;
+                let slot = slots::add(loaded.data_dir()?, &present, &new.source())?;
+                print(&format!("slot {slot} was added; each root key opens the store now\n"))
+            }
+            Self::Drop(DropArgs { store, slot }) => {
+                let (loaded, staying) = store.open()?;
+                slots::drop_slot(loaded.data_dir()?, &staying, slot)?;
+                print(&format!("slot {slot} was dropped; its root key opens the store no more\n"))
+            }
+            Self::Status(settings) => print(&slots::status(settings.load()?.data_dir()?)?),
+        }
+    }
+}
+
+impl StoreSettings {
+    fn load(&self) -> Result<Loaded, Failure> {
+        let loaded = self.0.sources().load()?;
+        logging::start(&loaded.settings, LevelFilter::ERROR);
+        Ok(loaded)
+    }
+}
+
+impl StoreArgs {
+    fn open(&self) -> Result<(Loaded, RootSource), Failure> {
+        let loaded = self.settings.load()?;
+        let root = RootSource::configured(&loaded, self.passphrase)?;
+        Ok((loaded, root))
+    }
+}
+
+impl NewRootKey {
+    fn source(self) -> RootSource {
+        match (self.new_root_key_file, self.new_passphrase_file) {
+            (Some(path), _) => RootSource::key_file(path),
+            (None, Some(path)) => RootSource::passphrase_file(path),
+            (None, None) => RootSource::terminal(),
+        }
+    }
+}
+
+/// The settings that every command on a data directory has as flags.
+const OF_A_STORE: [&str; 3] = ["data-dir", "root-key-file", "passphrase-file"];
+
+struct StoreSettings(SettingFlags);
+struct AllSettings(SettingFlags);
+
+/// Flags as they were given, made from the table of settings.
+#[derive(Default)]
+struct SettingFlags {
+    config: Option<PathBuf>,
+    given: BTreeMap<&'static str, String>,
+}
+
+impl SettingFlags {
+    fn sources(&self) -> Sources {
+        Sources::new(self.given.clone(), self.config.clone())
+    }
+
+    fn augment(command: clap::Command, has: impl Fn(&Setting) -> bool) -> clap::Command {
+        let config = Arg::new("config").long("config").value_name("FILE");
+        let config = config.value_parser(clap::value_parser!(PathBuf));
+        let config = config.help("The configuration file [env: TRESOR_CONFIG]");
+        command.arg(config).args(TABLE.iter().filter(|setting| has(setting)).map(flag))
+    }
+
+    fn update(&mut self, matches: &ArgMatches, has: impl Fn(&Setting) -> bool) {
+        self.config = matches.get_one("config").cloned();
+        for setting in TABLE.iter().filter(|setting| has(setting)) {
+            if let Some(text) = matches.get_one::<String>(setting.name) {
+                self.given.insert(setting.name, text.clone());
+            }
+        }
+    }
+}
+
+fn flag(setting: &Setting) -> Arg {
+    let default = setting.default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
+    let help = format!("{} [env: {}]{default}", setting.about, setting.variable());
+    let name = setting.form.placeholder();
+    let flag = Arg::new(setting.name).long(setting.name).value_name(name).help(help);
+    if setting.form == Form::Flag {
+        return flag.num_args(0..=1).require_equals(true).default_missing_value("true");
+    }
+    flag
+}
+
+macro_rules! flags_from_table {
+    ($type:ident, $has:expr) => {
+        impl Args for $type {
+            fn augment_args(command: clap::Command) -> clap::Command {
+                SettingFlags::augment(command, $has)
+            }
+
+            fn augment_args_for_update(command: clap::Command) -> clap::Command {
+                SettingFlags::augment(command, $has)
+            }
+        }
+
+        impl FromArgMatches for $type {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                let mut flags = SettingFlags::default();
+                flags.update(matches, $has);
+                Ok(Self(flags))
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                self.0.update(matches, $has);
+                Ok(())
+            }
+        }
+    };
+}
+
+flags_from_table!(AllSettings, |_| true);
+flags_from_table!(StoreSettings, |setting| OF_A_STORE.contains(&setting.name));
+
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+fn print(text: &str) -> Result<(), Failure> {
+    print!("{text}");
     Ok(())
 }
 
@@ -113,4 +269,24 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built =
         tokio::runtime::Builder::new_multi_thread().max_blocking_threads(128).enable_all().build();
     built.map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_setting_is_a_flag_of_serve_that_names_its_variable() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        let serve = cli.find_subcommand("serve").unwrap();
+        for setting in &TABLE {
+            let is_it = |arg: &&Arg| arg.get_long() == Some(setting.name);
+            let flag = serve.get_arguments().find(is_it).unwrap();
+            let help = flag.get_help().unwrap().to_string();
+            assert!(help.contains(&format!("[env: {}]", setting.variable())), "{help}");
+        }
+    }
 }

@@ -2,29 +2,25 @@
 //! the reverse one.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crypto::RootKey;
-use server::{App, Listener};
+use prometheus_client::collector::Collector;
+use server::{App, Limits, Listener};
 use store::{DataDir, SledEngine};
 use sync::Worker;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use vault::Vault;
 
 use crate::clock::SystemClock;
 use crate::failure::{Failure, chain};
 use crate::init::{Opened, open};
+use crate::process_metrics::ProcessMetrics;
+use crate::root_key::Root;
+use crate::settings::Settings;
 use crate::source::InProcess;
-
-/// What a daemon needs to know.
-pub(crate) struct Options {
-    pub(crate) listen: SocketAddr,
-    pub(crate) insecure_plain_http: bool,
-    pub(crate) kubeconfig: Option<PathBuf>,
-    pub(crate) in_cluster: bool,
-    pub(crate) cluster_name: String,
-}
+use crate::sync_control::{WorkerHandle, WorkerMetrics};
 
 /// A running daemon.
 pub(crate) struct Daemon {
@@ -39,34 +35,54 @@ impl Daemon {
     /// store is refused first.
     pub(crate) async fn start(
         dir: DataDir,
-        root: RootKey,
-        options: Options,
+        root: Root,
+        settings: &Settings,
     ) -> Result<Self, Failure> {
-        let listener = Listener::bind(options.listen, options.insecure_plain_http).await;
-        let listener = listener.map_err(|error| Failure::new(chain(&error)))?;
+        let listener = listen(settings.listen, settings).await?;
         let address = listener.address().map_err(|error| Failure::new(error.to_string()))?;
-        let kubernetes = match &options.kubeconfig {
+        let kubernetes = match &settings.kubeconfig {
             Some(path) => Some(sync::client_from_kubeconfig(path).await),
-            None if options.in_cluster => Some(sync::client_in_cluster()),
+            None if settings.in_cluster => Some(sync::client_in_cluster()),
             None => None,
         };
         let kubernetes = kubernetes.transpose().map_err(|error| Failure::new(chain(&error)))?;
-        let opened = tokio::task::spawn_blocking(move || open(dir, &root));
+        let metrics = match settings.metrics_listen {
+            Some(address) => Some(listen(address, settings).await?),
+            None => None,
+        };
+        let kept = vault_settings(settings);
+        let opened = tokio::task::spawn_blocking(move || open(dir, root.unlock(), kept));
         let Opened { engine, vault } =
             opened.await.map_err(|_| Failure::new("the store could not be opened"))??;
         let stop = watch::Sender::new(false);
         let source = Arc::new(InProcess(vault.clone()));
-        let worker = Worker::new(
+        let mut worker = Worker::new(
             source,
             kubernetes,
-            options.cluster_name,
+            settings.cluster_name.clone(),
             vault.store_id(),
             Arc::new(SystemClock),
-        );
+        )
+        .with_max_deletions(count(settings.max_deletions));
+        if let Some(lease) = &settings.lease {
+            worker = worker.with_lease(lease.clone(), &host_name());
+        }
+        let handle = WorkerHandle {
+            cluster: settings.cluster_name.clone(),
+            brake: worker.brake(),
+            metrics: worker.metrics(),
+        };
+        let metrics_of_worker = WorkerMetrics(worker.metrics());
         let mut tasks = JoinSet::new();
-        tasks.spawn(
-            listener.serve(App::new(vault.clone(), server::Limits::default()), stopped(&stop)),
-        );
+        let others: Vec<Box<dyn Collector>> =
+            vec![Box::new(metrics_of_worker), Box::new(ProcessMetrics)];
+        let mut app = App::new(vault.clone(), Arc::new(handle), limits(settings), others);
+        if let Some(metrics) = metrics {
+            tasks.spawn(metrics.serve_metrics(app.clone(), stopped(&stop)));
+            app = app.without_metrics();
+        }
+        tasks.spawn(listener.serve(app, stopped(&stop)));
+        tasks.spawn(purge_expired(vault, stopped(&stop)));
         tasks.spawn(worker.run(stopped(&stop)));
         Ok(Self { address, engine, stop, tasks })
     }
@@ -98,6 +114,57 @@ impl Daemon {
         let engine = self.engine;
         let closed = tokio::task::spawn_blocking(move || engine.close()).await;
         Ok(closed.map_err(|_| Failure::new("the store could not be closed"))??)
+    }
+}
+
+async fn listen(address: SocketAddr, settings: &Settings) -> Result<Listener, Failure> {
+    let bound = Listener::bind(address, settings.insecure_plain_http).await;
+    bound.map_err(|error| Failure::new(chain(&error)))
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        connections: count(settings.max_connections),
+        requests: count(settings.max_requests),
+        watch: Duration::from_secs(settings.max_watch_seconds.into()),
+        bookmark: Duration::from_secs(settings.bookmark_seconds.into()),
+    }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// For people who look at the Lease; in a pod it is the pod's name.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+fn vault_settings(settings: &Settings) -> vault::Settings {
+    vault::Settings {
+        keep_versions: settings.keep_versions,
+        purge_after_seconds: u64::from(settings.purge_after_days) * 24 * 3600,
+    }
+}
+
+/// Purges what was deleted long enough ago: when the daemon starts, and then once an hour.
+async fn purge_expired(vault: Arc<Vault>, stop: impl Future<Output = ()>) {
+    let mut stop = std::pin::pin!(stop);
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        tokio::select! {
+            _ = hours.tick() => {}
+            () = &mut stop => return,
+        }
+        let vault = vault.clone();
+        match tokio::task::spawn_blocking(move || vault.purge_expired()).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(count)) => tracing::info!(secrets.count = count, "deleted secrets were purged"),
+            // It is tried again in an hour; the store's own failure is told elsewhere too.
+            Ok(Err(error)) => tracing::warn!(%error, "deleted secrets could not be purged"),
+            Err(_) => return,
+        }
     }
 }
 

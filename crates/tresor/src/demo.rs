@@ -18,9 +18,9 @@ use client::Client;
 use domain::{DataKey, KubernetesSecret, Payload, Plaintext, SecretName};
 
 use crate::cluster::{Assets, Cluster};
-use crate::daemon::Options;
 use crate::failure::{Failure, chain};
 use crate::serve::start_throw_away;
+use crate::settings::Settings;
 
 const PROJECT: &str = "demo";
 const SECRET: &str = "huggingface-token";
@@ -39,14 +39,13 @@ pub(crate) async fn demo() -> Result<(), Failure> {
     ))?;
     let cluster = start_cluster(home.path()).await?;
     let started = Instant::now();
-    let options = Options {
+    let settings = Settings {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        insecure_plain_http: false,
         kubeconfig: cluster.as_ref().map(Cluster::kubeconfig),
-        in_cluster: false,
         cluster_name: "demo".to_owned(),
+        ..Settings::default()
     };
-    let (daemon, token) = start_throw_away(home.path(), options).await?;
+    let (daemon, token) = start_throw_away(home.path(), &settings).await?;
     let client = Client::new(&daemon.url(), &token).map_err(failed)?;
     step("Start", &format!("a new store, serving {} after {}", daemon.url(), since(started)))?;
     let shown = Demo { home: home.path(), client, cluster };

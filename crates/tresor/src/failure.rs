@@ -1,6 +1,6 @@
 //! Why a command failed, as one line and an exit code.
 
-use crypto::KeyringError;
+use crypto::{KeyringError, MakeError, NoRandomness, SlotError};
 use store::OpenError;
 
 /// A command's failure.
@@ -14,6 +14,8 @@ pub struct Failure {
 
 /// Anything that has no code of its own.
 pub(crate) const GENERAL: u8 = 1;
+/// The command line, the environment or the configuration file is wrong.
+const USAGE: u8 = 2;
 const WRONG_ROOT_KEY: u8 = 3;
 const LOCKED: u8 = 4;
 const DAMAGED: u8 = 5;
@@ -21,6 +23,15 @@ const DAMAGED: u8 = 5;
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), exit_code: GENERAL }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: USAGE }
+    }
+
+    /// Whether the command line, the environment or the configuration file is wrong.
+    pub(crate) const fn is_usage(&self) -> bool {
+        self.exit_code == USAGE
     }
 }
 
@@ -58,9 +69,33 @@ impl From<KeyringError> for Failure {
     fn from(error: KeyringError) -> Self {
         let exit_code = match error {
             KeyringError::WrongRootKey => WRONG_ROOT_KEY,
-            KeyringError::Damaged | KeyringError::NewerFormat { .. } => DAMAGED,
+            KeyringError::Damaged
+            | KeyringError::NewerFormat { .. }
+            | KeyringError::OlderFormat { .. } => DAMAGED,
+            KeyringError::NoMemory => GENERAL,
         };
         Self { message: chain(&error), exit_code }
+    }
+}
+
+impl From<MakeError> for Failure {
+    fn from(error: MakeError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<NoRandomness> for Failure {
+    fn from(error: NoRandomness) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<SlotError> for Failure {
+    fn from(error: SlotError) -> Self {
+        match error {
+            SlotError::Keyring(error) => error.into(),
+            other => Self::new(other.to_string()),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The parts of the binary: its command line, its daemon, its demonstration, and the throw-away
+//! The parts of the binary: its command line, its settings, its daemon, its demonstration, and the throw-away
 //! cluster that the demonstration and the tests run against.
 
 mod clock;
@@ -8,8 +8,14 @@ mod daemon;
 mod demo;
 mod failure;
 mod init;
+mod logging;
+mod process_metrics;
+mod reload;
 mod root_key;
 mod serve;
+pub mod settings;
+mod slots;
 mod source;
+mod sync_control;
 
 pub use failure::Failure;

@@ -1,13 +1,10 @@
 //! The `tresor` binary.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
 use tresor::command::Cli;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -17,9 +14,7 @@ static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
     harden();
-    let cli = Cli::parse();
-    log(cli.log_level());
-    match cli.run() {
+    match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure.message);
@@ -33,17 +28,6 @@ fn harden() {
     umask(Mode::RWXG | Mode::RWXO);
     // Where the system refuses this there is nothing better to do than to go on.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-}
-
-/// Logs go to standard error; `TRESOR_LOG` takes the levels, such as `info,sync=debug`.
-fn log(level: LevelFilter) {
-    let filter = EnvFilter::builder().with_env_var("TRESOR_LOG");
-    let filter = filter.with_default_directive(level.into());
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter.from_env_lossy());
-    subscriber.init();
 }
 
 #[expect(clippy::print_stderr, reason = "the one line that says why the command failed")]

@@ -2,43 +2,71 @@
 
 use std::io::Write;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::command::{ServeArgs, StoreArgs};
-use crate::daemon::{Daemon, Options};
+use crate::command::ServeArgs;
+use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::init;
-use crate::root_key;
+use crate::logging::Levels;
+use crate::reload::Reload;
+use crate::root_key::RootSource;
+use crate::settings::{Loaded, Settings, Sources};
 
 /// Runs the daemon until it is told to stop.
-pub(crate) async fn serve(args: ServeArgs) -> Result<(), Failure> {
+pub(crate) async fn serve(
+    args: &ServeArgs,
+    sources: Sources,
+    loaded: Loaded,
+    levels: Levels,
+) -> Result<(), Failure> {
+    let settings = loaded.settings.clone();
+    let running = loaded.clone();
     if args.dev {
-        return serve_dev(args).await;
+        check_dev(&settings)?;
     }
-    let Some(data_dir) = args.data_dir.clone() else {
-        return Err(Failure::new(
-            "name the data directory with --data-dir, or try it out with --dev",
-        ));
-    };
-    let store = StoreArgs { data_dir, root_key_file: args.root_key_file.clone() };
-    let dir = init::lock_finished(&store)?;
-    let root = root_key::load(store.root_key_file.as_deref())?;
-    let daemon = Daemon::start(dir, root, options(args)).await?;
+    if args.check_config {
+        check_root_key(&loaded, args.passphrase)?;
+        return say("the settings are right\n");
+    }
+    // Before anything takes long: until then, a hangup ends the process.
+    tokio::spawn(Reload { sources, running, levels }.at_each(listen(SignalKind::hangup())?));
+    if args.dev {
+        return serve_dev(&settings).await;
+    }
+    let source = RootSource::configured(&loaded, args.passphrase)?;
+    let dir = init::lock_finished(loaded.data_dir()?)?;
+    let root = source.load()?;
+    let daemon = Daemon::start(dir, root, &settings).await?;
     let signal = until_signal()?;
     say(&format!("serving {}\n", daemon.url()))?;
     daemon.run(signal).await
 }
 
-/// A throw-away store and key; nothing to configure, nothing left behind.
-async fn serve_dev(args: ServeArgs) -> Result<(), Failure> {
-    if args.data_dir.is_some() || args.root_key_file.is_some() {
-        return Err(Failure::new(
-            "--dev makes a throw-away store of its own: leave --data-dir and --root-key-file out",
+/// A root key may be missing from a file that is checked elsewhere, but two are never right.
+fn check_root_key(loaded: &Loaded, prompt: bool) -> Result<(), Failure> {
+    match RootSource::configured(loaded, prompt) {
+        Err(failure) if failure.is_usage() => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+fn check_dev(settings: &Settings) -> Result<(), Failure> {
+    let Settings { data_dir, root_key_file, passphrase_file, .. } = settings;
+    if data_dir.is_some() || root_key_file.is_some() || passphrase_file.is_some() {
+        return Err(Failure::usage(
+            "--dev makes a throw-away store of its own: leave data-dir, root-key-file and \
+             passphrase-file out",
         ));
     }
+    Ok(())
+}
+
+/// A throw-away store and key; nothing to configure, nothing left behind.
+async fn serve_dev(settings: &Settings) -> Result<(), Failure> {
     let home = tempfile::Builder::new().prefix("tresor-dev-").tempdir();
     let home = home.map_err(|error| Failure::new(format!("no temporary directory: {error}")))?;
-    let (daemon, token) = start_throw_away(home.path(), options(args)).await?;
+    let (daemon, token) = start_throw_away(home.path(), settings).await?;
     let (url, signal) = (daemon.url(), until_signal()?);
     say(&format!(
         "\
@@ -66,30 +94,18 @@ curl -sS $TRESOR_ADDR/tresor/v1/orgs/default/projects/demo/secrets/hf-token/data
 /// Makes a store below `home` and starts a daemon on it.
 pub(crate) async fn start_throw_away(
     home: &std::path::Path,
-    options: Options,
+    settings: &Settings,
 ) -> Result<(Daemon, zeroize::Zeroizing<String>), Failure> {
-    let store =
-        StoreArgs { data_dir: home.join("data"), root_key_file: Some(home.join("root-key")) };
+    let (data_dir, source) = (home.join("data"), RootSource::key_file(home.join("root-key")));
     let made = tokio::task::spawn_blocking(move || {
-        let token = init::init(&store)?;
-        init::finish(&store)?;
-        let root = root_key::load(store.root_key_file.as_deref())?;
-        Ok((init::lock_finished(&store)?, root, token))
+        let token = init::init(&data_dir, &source)?;
+        init::finish(&data_dir)?;
+        Ok((init::lock_finished(&data_dir)?, source.load()?, token))
     });
     let made: Result<_, Failure> =
         made.await.map_err(|_| Failure::new("the throw-away store could not be made"))?;
     let (dir, root, token) = made?;
-    Ok((Daemon::start(dir, root, options).await?, token))
-}
-
-fn options(args: ServeArgs) -> Options {
-    Options {
-        listen: args.listen,
-        insecure_plain_http: args.insecure_plain_http,
-        kubeconfig: args.kubeconfig,
-        in_cluster: args.in_cluster,
-        cluster_name: args.cluster_name,
-    }
+    Ok((Daemon::start(dir, root, settings).await?, token))
 }
 
 /// Standard output is where the caller waits for the address.
@@ -99,11 +115,12 @@ fn say(text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(format!("standard output cannot be written: {error}")))
 }
 
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(format!("signals cannot be awaited: {error}")))
+}
+
 /// Completes on SIGTERM or SIGINT, from the moment this returns.
 fn until_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| Failure::new(format!("signals cannot be awaited: {error}")))
-    };
     let (mut terminate, mut interrupt) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {

@@ -1,8 +1,10 @@
 //! Bindings: further projects in which a secret may be used and is projected.
 
-use authz::{Administer, List, Permit, Share, Use};
-use domain::{Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid};
-use store::{Binding, BindingKind, ChangeKind, Key, KeyRange, Precondition};
+use authz::{Actor, Administer, Basis, List, Permit, Share, Use};
+use domain::{
+    BindingKind, Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid,
+};
+use store::{Binding, ChangeKind, Key, KeyRange, Precondition};
 
 use crate::draft::Draft;
 use crate::{BoundView, SecretView, Vault, VaultError, persist};
@@ -25,6 +27,24 @@ pub enum UnbindingPermit {
     Secret(Permit<Share, SecretPath>),
     /// Who administers the project.
     Project(Permit<Administer, ProjectPath>),
+}
+
+impl BindingPermit {
+    fn bases(&self) -> [Option<Basis>; 2] {
+        match self {
+            Self::Owner(share, to) => [share.basis(), to.basis()],
+            Self::Members(share, to) => [share.basis(), to.basis()],
+        }
+    }
+}
+
+impl UnbindingPermit {
+    fn bases(&self) -> [Option<Basis>; 1] {
+        match self {
+            Self::Secret(share) => [share.basis()],
+            Self::Project(administer) => [administer.basis()],
+        }
+    }
 }
 
 /// Projects, and how a secret is bound to each.
@@ -57,7 +77,7 @@ impl Vault {
         persist(|| {
             let mut draft = self.draft(permit.resource(), expected)?;
             let (before, now) = (draft.head.bindings.clone(), self.clock.now());
-            self.rebind(&mut draft, rebinding, permit.actor().name(), now)?;
+            self.rebind(&mut draft, rebinding, permit.actor(), now)?;
             if draft.head.bindings == before {
                 return self.secret(permit);
             }
@@ -78,7 +98,12 @@ impl Vault {
         self.project_record(project)?;
         let mut bound = Vec::new();
         for path in self.bound_paths(project)? {
-            let Ok((head, _)) = self.head(&path) else { continue };
+            let head = match self.head(&path) {
+                Ok((head, _)) => head,
+                // Deleted since the index was read.
+                Err(VaultError::NotFound) => continue,
+                Err(error) => return Err(error),
+            };
             let (uid, kind) = (head.uid, head.kind);
             if let Some(binding) = head.bindings.into_iter().find(|b| b.project == *project) {
                 bound.push(BoundView { path, uid, kind, binding });
@@ -127,7 +152,7 @@ impl Vault {
         &self,
         draft: &mut Draft,
         rebinding: &Rebinding<'_>,
-        by: String,
+        actor: &Actor,
         now: Timestamp,
     ) -> Result<(), VaultError> {
         let wanted = (rebinding.wanted)(&draft.head.bindings);
@@ -138,6 +163,7 @@ impl Vault {
         for old in &ended {
             let permit = (rebinding.may_unbind)(&old.project)?;
             check_unbinding(&permit, &draft.head.path, &old.project)?;
+            check_actor(permit.bases(), actor)?;
             // A binding that only changes its kind keeps its projections.
             if !wanted.iter().any(|(to, _)| *to == old.project) {
                 self.unbind(draft, &old.project)?;
@@ -148,11 +174,12 @@ impl Vault {
         for (project, kind) in fresh {
             let permit = (rebinding.may_bind)(project, *kind)?;
             check_binding(&permit, &draft.head.path, project, *kind)?;
+            check_actor(permit.bases(), actor)?;
             self.bind(draft, project)?;
             bindings.push(Binding {
                 project: project.clone(),
                 kind: *kind,
-                created_by: by.clone(),
+                created_by: actor.name(),
                 created_at: now,
             });
         }
@@ -174,7 +201,11 @@ impl Vault {
         Ok(())
     }
 
-    fn unbind(&self, draft: &mut Draft, project: &ProjectPath) -> Result<(), VaultError> {
+    pub(crate) fn unbind(
+        &self,
+        draft: &mut Draft,
+        project: &ProjectPath,
+    ) -> Result<(), VaultError> {
         draft.commit.remove(Key::binding(project, draft.head.uid));
         let (path, uid) = (draft.head.path.clone(), draft.head.uid);
         let retired = Retired::Binding { path, uid, project: project.clone() };
@@ -206,6 +237,15 @@ fn check(wanted: &[(ProjectPath, BindingKind)], home: &SecretPath) -> Result<(),
         return refuse("must name each project once".into());
     }
     Ok(())
+}
+
+/// A commit requires one actor's rights to be unchanged, so all of its permits are that actor's.
+pub(crate) fn check_actor<const N: usize>(
+    bases: [Option<Basis>; N],
+    actor: &Actor,
+) -> Result<(), VaultError> {
+    let same = bases.into_iter().all(|basis| basis == actor.basis());
+    if same { Ok(()) } else { Err(VaultError::RightsChanged) }
 }
 
 /// A permit is about what it was decided on, and nothing else.

@@ -5,11 +5,14 @@ use crypto::PayloadContext;
 use domain::{Payload, ResourceVersion, Retired, Revision, SecretPath, Timestamp, Uid};
 use store::{
     Change, ChangeKind, ChangeView, ChangedObject, Commit, Head, Key, MAX_COMMIT_WRITES,
-    Precondition, VersionInfo, VersionState, encode_tombstone,
+    Precondition, VersionInfo, VersionState, decode_tombstone, encode_tombstone,
 };
 
 use crate::history::Grave;
 use crate::{SecretView, Vault, VaultError};
+
+/// The head's own write, and what its tombstone takes: one that goes, and one that comes.
+const HEAD_WRITES: usize = 3;
 
 /// A head that is being changed, with everything that is to be committed beside it.
 pub(crate) struct Draft {
@@ -39,9 +42,9 @@ impl Draft {
         draft
     }
 
-    /// Room for more writes, when the head's own is counted.
+    /// Room for more writes, when those of the head are counted.
     fn room(&self) -> usize {
-        MAX_COMMIT_WRITES.saturating_sub(self.commit.writes.len() + 2)
+        MAX_COMMIT_WRITES.saturating_sub(self.commit.writes.len() + HEAD_WRITES)
     }
 
     /// Lets the oldest versions go that are more than `keep`. What does not fit into this commit
@@ -111,7 +114,7 @@ impl Vault {
         draft.commit.tell(self.secret_event(kind, &draft.head, draft.previous)?);
         match (draft.was_live, is_live) {
             (true, false) => self.entomb_secret(&mut draft.commit, &draft.head),
-            (false, true) => self.exhume_secret(&mut draft.commit, draft.head.uid)?,
+            (false, true) => self.exhume_secret(&mut draft.commit, &draft.head)?,
             _ => {}
         }
         let revision = self.commit(draft.commit, basis)?;
@@ -147,11 +150,15 @@ impl Vault {
         self.entomb(commit, head.uid, &retired);
     }
 
-    /// Takes back the tombstone of a secret that lives again.
-    fn exhume_secret(&self, commit: &mut Commit, uid: Uid) -> Result<(), VaultError> {
-        let key = Key::tombstone(uid);
-        if self.engine.read(&key)?.is_some() {
-            commit.remove(key);
+    /// Takes back the tombstone of a secret that lives again. One of another name still stands for
+    /// the copies that have that name, and goes on under an identity of its own.
+    fn exhume_secret(&self, commit: &mut Commit, head: &Head) -> Result<(), VaultError> {
+        let key = Key::tombstone(head.uid);
+        let Some(stored) = self.engine.read(&key)? else { return Ok(()) };
+        let retired = decode_tombstone(&stored.value).map_err(|_| VaultError::Damaged)?;
+        commit.remove(key);
+        if !matches!(&retired, Retired::Secret { path, .. } if *path == head.path) {
+            self.entomb(commit, self.make_uid()?, &retired);
         }
         Ok(())
     }

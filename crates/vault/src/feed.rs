@@ -5,14 +5,15 @@ use domain::{
     ProjectPath, ProjectionRule, ResourceVersion, Revision, SecretPath, SecretType, Tombstone, Uid,
 };
 use store::{
-    Change, ChangedObject, Commit, Head, Key, KeyRange, Precondition, ProjectRecord, Stored,
-    decode_tombstone,
+    Change, ChangedObject, Commit, CommitError, Head, Key, KeyRange, Precondition, ProjectRecord,
+    Stored, decode_tombstone,
 };
 use tokio::sync::watch;
 
 use crate::{Vault, VaultError};
 
-const PAGE: usize = 1000;
+// Small in tests, so that tests turn pages.
+const PAGE: usize = if cfg!(test) { 9 } else { 1000 };
 
 /// A project and its rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +114,8 @@ impl Vault {
         _permit: &Permit<List, WholeStore>,
         after: ResourceVersion,
     ) -> Result<Option<FeedPage>, VaultError> {
-        if after.incarnation() != self.incarnation {
+        let unknown = after.incarnation() != self.incarnation;
+        if unknown || after.revision() > self.engine.revision() {
             return Ok(None);
         }
         let Ok(page) = self.engine.events_after(after.revision(), PAGE)? else { return Ok(None) };
@@ -147,8 +149,11 @@ impl Vault {
         }
         let mut commit = Commit::default();
         commit.require(Precondition::ChangedAt(key.clone(), tombstone.at)).remove(key);
-        self.engine.commit(commit)?;
-        Ok(())
+        match self.engine.commit(commit) {
+            // Told at the same time by two.
+            Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn feed_change(&self, change: Change) -> Result<Option<FeedChange>, VaultError> {

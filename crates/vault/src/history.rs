@@ -9,6 +9,7 @@ use authz::{Basis, Create, Delete, List, Permit, Update};
 use domain::{Invalid, ProjectPath, ResourceVersion, Revision, SecretPath, Timestamp, Uid};
 use store::{ChangeKind, Commit, Head, Key, KeyRange, Precondition, VersionInfo, VersionState};
 
+use crate::bindings::check_actor;
 use crate::draft::Draft;
 use crate::{SecretView, Vault, VaultError, persist};
 
@@ -83,10 +84,11 @@ impl Vault {
         let view = persist(|| self.try_delete(permit, expected))?;
         if self.settings.purge_after_seconds == 0 {
             let key = Key::deleted_head(permit.resource(), view.head.uid);
-            // Purged or brought back by someone else meanwhile: either is later than this act.
-            match self.purge(&key, permit.basis()) {
-                Err(VaultError::NotFound) => {}
-                purged => purged?,
+            // The secret is deleted, whatever becomes of this: what is left over goes with the
+            // next of the regular purges.
+            match self.purge(&key, view.resource_version.revision(), None) {
+                Ok(()) | Err(VaultError::NotFound) => {}
+                Err(error) => tracing::warn!(%error, "a deleted secret was not purged at once"),
             }
         }
         Ok(view)
@@ -103,6 +105,7 @@ impl Vault {
         to: &Permit<Create, SecretPath>,
         uid: Option<Uid>,
     ) -> Result<SecretView, VaultError> {
+        check_actor([permit.basis()], to.actor())?;
         persist(|| self.try_undelete(permit.resource(), to, uid))
     }
 
@@ -118,18 +121,19 @@ impl Vault {
         uid: Option<Uid>,
     ) -> Result<(), VaultError> {
         let path = permit.resource();
-        let key = match uid {
-            Some(uid) => Key::deleted_head(path, uid),
-            None => match self.deleted_of_name(path)?.as_slice() {
-                _ if self.engine.read(&Key::head(path))?.is_some() => {
-                    return Err(VaultError::StillLives);
-                }
-                [] => return Err(VaultError::NotFound),
-                [grave] => grave.key.clone(),
-                _ => return Err(VaultError::SeveralDeleted),
-            },
-        };
-        self.purge(&key, permit.basis())
+        let mut graves = self.deleted_of_name(path)?;
+        match uid {
+            Some(uid) => graves.retain(|grave| grave.head.uid == uid),
+            None if self.engine.read(&Key::head(path))?.is_some() => {
+                return Err(VaultError::StillLives);
+            }
+            None => {}
+        }
+        match graves.as_slice() {
+            [] => Err(VaultError::NotFound),
+            [grave] => self.purge(&grave.key, grave.changed_at, permit.basis()),
+            _ => Err(VaultError::SeveralDeleted),
+        }
     }
 
     /// One deleted secret, by its identity.
@@ -164,13 +168,13 @@ impl Vault {
             let head = self.open_record(key, &stored.value, Head::decode)?;
             let ends = head.deleted_at.map(|at| at.plus_seconds(keep));
             if ends.is_some_and(|ends| ends <= now) {
-                expired.push(key.clone());
+                expired.push((key.clone(), stored.changed_at));
             }
             Ok(())
         })?;
         let mut purged = 0;
-        for key in expired {
-            match self.purge(&key, None) {
+        for (key, deleted) in expired {
+            match self.purge(&key, deleted, None) {
                 Ok(()) => purged += 1,
                 Err(VaultError::NotFound) => {}
                 Err(error) => return Err(error),
@@ -205,14 +209,15 @@ impl Vault {
         })
     }
 
-    fn try_delete(
+    pub(crate) fn try_delete(
         &self,
         permit: &Permit<Delete, SecretPath>,
         expected: Option<ResourceVersion>,
     ) -> Result<SecretView, VaultError> {
         let mut draft = self.draft(permit.resource(), expected)?;
+        // The secret's own tombstone goes when it comes back, and its bindings do not.
         for binding in std::mem::take(&mut draft.head.bindings) {
-            draft.commit.remove(Key::binding(&binding.project, draft.head.uid));
+            self.unbind(&mut draft, &binding.project)?;
         }
         draft.head.deleted_at = Some(self.clock.now());
         self.write_deleted(draft, permit.basis())
@@ -230,7 +235,7 @@ impl Vault {
         }
         let mut candidates = self.deleted_of_name(from)?;
         candidates.retain(|grave| uid.is_none_or(|uid| uid == grave.head.uid));
-        let latest = candidates.into_iter().max_by_key(|grave| grave.head.deleted_at);
+        let latest = candidates.into_iter().max_by_key(|grave| grave.changed_at);
         let mut grave = latest.ok_or(VaultError::NotFound)?;
         if self.engine.read(&Key::head(to.resource()))?.is_some() {
             return Err(VaultError::AlreadyExists);
@@ -257,14 +262,23 @@ impl Vault {
 
     /// Removes a deleted secret. Its versions go first, a few at a time and noted in its head, so
     /// that a purge that is cut off leaves a secret that says what it has lost.
-    fn purge(&self, key: &Key, basis: Option<Basis>) -> Result<(), VaultError> {
-        while !persist(|| self.purge_some(key, basis))? {}
+    ///
+    /// It ends when the secret was brought back, even if it was deleted again: only that deletion
+    /// was decided on.
+    fn purge(&self, key: &Key, deleted: Revision, basis: Option<Basis>) -> Result<(), VaultError> {
+        while !persist(|| self.purge_some(key, deleted, basis))? {}
         Ok(())
     }
 
     /// One commit of a purge; whether it was the last one.
-    fn purge_some(&self, key: &Key, basis: Option<Basis>) -> Result<bool, VaultError> {
-        let stored = self.engine.read(key)?.ok_or(VaultError::NotFound)?;
+    pub(crate) fn purge_some(
+        &self,
+        key: &Key,
+        deleted: Revision,
+        basis: Option<Basis>,
+    ) -> Result<bool, VaultError> {
+        let stored = self.engine.read(key)?.filter(|stored| stored.changed_at == deleted);
+        let stored = stored.ok_or(VaultError::NotFound)?;
         let mut head = self.open_record(key, &stored.value, Head::decode)?;
         let mut commit = Commit::default();
         // These commits are silent, so what they rest on is the last write.

@@ -4,7 +4,8 @@
 //! so that nothing here can be called on anything that was not decided on. The exceptions:
 //! [`Vault::authenticate`], which makes the actor; [`Vault::create_operator_token`], for whoever
 //! already holds the root key and the data directory; [`Vault::projects`], which decides about each
-//! project by itself; [`Vault::purge_expired`], which does what the settings say; the worker's reports, which carry nothing out; and health.
+//! project by itself; [`Vault::purge_expired`], which does what the settings say; the worker's
+//! reports, which carry nothing out; and health.
 //!
 //! Calls block on the disk and belong on a thread that may.
 
@@ -44,7 +45,7 @@ pub use tokens::{MintedToken, NewToken};
 pub use views::{BoundView, ListPage, ProjectView, SecretView, TokenView};
 pub use watch::{Happening, Happenings};
 
-pub use store::{Binding, BindingKind, ChangeKind, VersionInfo, VersionState};
+pub use store::{Binding, ChangeKind, VersionInfo, VersionState};
 
 /// What the operator decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,6 +46,8 @@ pub type Relabel<'a> = &'a dyn Fn(&Labels) -> Result<Labels, Invalid>;
 pub enum PayloadChange<'a> {
     /// There is none.
     Keep,
+    /// There is none, and the caller speaks of a secret of a type that passes.
+    Check(&'a dyn Fn(SecretType) -> Result<(), Invalid>),
     /// The caller brings it, for a secret of that type.
     New(&'a dyn Fn(SecretType) -> Result<Payload, Invalid>),
     /// The current version is changed.
@@ -90,9 +92,9 @@ impl Vault {
     ) -> Result<SecretView, VaultError> {
         check_keep(wanted.keep_versions.flatten())?;
         let mut view = persist(|| self.try_update(permit, wanted))?;
-        // One commit may be too small to let all versions go that are kept no longer.
-        while view.head.versions.len() > self.kept_versions(&view.head)? {
-            view = persist(|| self.try_prune(permit))?;
+        // The update stands, whatever becomes of this: what is left over goes with the next one.
+        if let Err(error) = self.prune_further(permit, &mut view) {
+            tracing::debug!(%error, "not all versions went that are kept no longer");
         }
         Ok(view)
     }
@@ -148,9 +150,9 @@ impl Vault {
         let (now, by) = (self.clock.now(), permit.actor().name());
         let mut draft = Draft::of_new(self.new_head(path, new, now, by.clone())?);
         draft.commit.require(Precondition::ChangedAt(Key::project(&path.project), project_at));
-        self.add_version(&mut draft, &new.payload, by.clone(), now)?;
+        self.add_version(&mut draft, &new.payload, by, now)?;
         if let Some(bindings) = &new.bindings {
-            self.rebind(&mut draft, bindings, by, now)?;
+            self.rebind(&mut draft, bindings, permit.actor(), now)?;
         }
         self.write(draft, ChangeKind::Added, permit.basis())
     }
@@ -177,7 +179,7 @@ impl Vault {
         })
     }
 
-    fn try_update(
+    pub(crate) fn try_update(
         &self,
         permit: &Permit<Update, SecretPath>,
         wanted: &SecretChange<'_>,
@@ -191,20 +193,29 @@ impl Vault {
             draft.head.keep_versions = keep;
         }
         if let Some(payload) = self.next_payload(&draft.head, wanted.payload)? {
-            self.add_version(&mut draft, &payload, by.clone(), now)?;
+            self.add_version(&mut draft, &payload, by, now)?;
         }
         if let Some(bindings) = &wanted.bindings {
-            self.rebind(&mut draft, bindings, by, now)?;
+            self.rebind(&mut draft, bindings, permit.actor(), now)?;
         }
         draft.prune(self.kept_versions(&draft.head)?);
         draft.head.updated_at = now;
         self.write(draft, ChangeKind::Modified, permit.basis())
     }
 
-    fn try_prune(&self, permit: &Permit<Update, SecretPath>) -> Result<SecretView, VaultError> {
-        let mut draft = self.draft(permit.resource(), None)?;
-        draft.prune(self.kept_versions(&draft.head)?);
-        self.write(draft, ChangeKind::Modified, permit.basis())
+    /// One commit may be too small to let all versions go that are kept no longer. It rests on the
+    /// update that it belongs to, so that an answer never shows someone else's.
+    pub(crate) fn prune_further(
+        &self,
+        permit: &Permit<Update, SecretPath>,
+        view: &mut SecretView,
+    ) -> Result<(), VaultError> {
+        while view.head.versions.len() > self.kept_versions(&view.head)? {
+            let mut draft = self.draft(permit.resource(), Some(view.resource_version))?;
+            draft.prune(self.kept_versions(&draft.head)?);
+            *view = self.write(draft, ChangeKind::Modified, permit.basis())?;
+        }
+        Ok(())
     }
 
     fn next_payload(
@@ -214,6 +225,10 @@ impl Vault {
     ) -> Result<Option<Payload>, VaultError> {
         let payload = match change {
             PayloadChange::Keep => return Ok(None),
+            PayloadChange::Check(check) => {
+                check(head.kind)?;
+                return Ok(None);
+            }
             PayloadChange::New(make) => make(head.kind)?,
             PayloadChange::Patch(patch) => {
                 let current = head.current().map(|version| version.number);

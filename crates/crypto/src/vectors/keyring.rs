@@ -3,6 +3,7 @@
 use ring::digest::{SHA256, digest};
 
 use super::*;
+use crate::Argon2Cost;
 
 // Where things are in a file with two KEKs, two metadata keys and two slots (FORMAT.md section 4).
 const FORMAT: usize = 8;
@@ -11,15 +12,17 @@ const GENERATION: usize = 26;
 const CURRENT: usize = 34;
 const KEK_COUNT: usize = 38;
 const KEK_1: usize = 39;
-const KEK_2: usize = KEK_1 + 13;
-const KEY_COUNT: usize = KEK_2 + 13;
+const KEK_2: usize = KEK_1 + 73;
+const KEY_COUNT: usize = KEK_2 + 73;
 const KEY_1: usize = KEY_COUNT + 1;
 const KEY_2: usize = KEY_1 + 69;
 const SLOT_COUNT: usize = KEY_2 + 69;
 const SLOT_1: usize = SLOT_COUNT + 1;
-const SLOT_BYTES: usize = 6 + 2 * 60 + 28;
+const SLOT_BYTES: usize = 14 + 60;
 const SLOT_2: usize = SLOT_1 + SLOT_BYTES;
-const CHECKSUM: usize = SLOT_2 + SLOT_BYTES;
+const TAG_NONCE: usize = SLOT_2 + SLOT_BYTES;
+const TAG: usize = TAG_NONCE + 12;
+const CHECKSUM: usize = TAG + 16;
 
 /// What an attacker writes: the content changed, the checksum made anew.
 fn rechecked(content: &[u8]) -> Vec<u8> {
@@ -56,6 +59,7 @@ fn keyring_vectors_are_those_committed() {
     add_plain_damage(&mut out, &file);
     add_forged_fields(&mut out, &file);
     add_forged_structure(&mut out, &fixture, &file);
+    add_passphrase(&mut out, &fixture);
     out.compare("keyring.txt");
 }
 
@@ -74,17 +78,19 @@ fn add_plain_damage(out: &mut Vectors, file: &[u8]) {
         out.add(name, "damaged", comment, &[("keyring", hex(&bytes))]);
     }
     let newer = [
-        ("format-2", "the next format", with_byte(file, FORMAT + 1, 2)),
+        ("format-3", "the next format", with_byte(file, FORMAT + 1, 3)),
         ("format-256", "the format's first byte", with_byte(file, FORMAT, 1)),
         (
-            "format-2-only",
+            "format-3-only",
             "nothing behind a later format is looked at",
-            b"TRESORKR\x00\x02".to_vec(),
+            b"TRESORKR\x00\x03".to_vec(),
         ),
     ];
     for (name, comment, bytes) in newer {
         out.add(name, "newer-format", comment, &[("keyring", hex(&bytes))]);
     }
+    let older = ("keyring", hex(&with_byte(file, FORMAT + 1, 1)));
+    out.add("format-1", "older-format", "the format of before the first release", &[older]);
 }
 
 /// Each field changed to another value that could stand there (the tag refuses), or to one that
@@ -93,7 +99,7 @@ fn add_forged_fields(out: &mut Vectors, file: &[u8]) {
     let content = &file[..CHECKSUM];
     let fields = [
         ("store-id", "wrong-root-key", flipped(content, STORE_ID)),
-        ("generation", "wrong-root-key", with_byte(content, GENERATION + 7, 9)),
+        ("generation", "damaged", with_byte(content, GENERATION + 7, 9)),
         ("generation-0", "damaged", with_byte(content, GENERATION + 7, 0)),
         ("current-retired", "damaged", with_byte(content, CURRENT + 3, 1)),
         ("current-unknown", "damaged", with_byte(content, CURRENT + 3, 9)),
@@ -102,40 +108,47 @@ fn add_forged_fields(out: &mut Vectors, file: &[u8]) {
         ("kek-count-3", "damaged", with_byte(content, KEK_COUNT, 3)),
         ("kek-id-0", "damaged", with_byte(content, KEK_1 + 3, 0)),
         ("kek-id-twice", "damaged", with_byte(content, KEK_1 + 3, 2)),
-        ("kek-created-at", "wrong-root-key", flipped(content, KEK_1 + 11)),
+        ("kek-created-at", "damaged", flipped(content, KEK_1 + 11)),
         ("kek-state-0", "damaged", with_byte(content, KEK_1 + 12, 0)),
         ("kek-state-current-twice", "damaged", with_byte(content, KEK_1 + 12, 1)),
         ("kek-state-retired-all", "damaged", with_byte(content, KEK_2 + 12, 2)),
         ("kek-state-3", "damaged", with_byte(content, KEK_2 + 12, 3)),
+        ("kek-nonce", "damaged", flipped(content, KEK_1 + 13)),
+        ("kek-wrapped", "damaged", flipped(content, KEK_1 + 25)),
+        ("kek-tag", "damaged", flipped(content, KEK_1 + 57)),
         ("key-count-0", "damaged", with_byte(content, KEY_COUNT, 0)),
         ("key-count-1", "damaged", with_byte(content, KEY_COUNT, 1)),
         ("key-count-3", "damaged", with_byte(content, KEY_COUNT, 3)),
         ("key-kind-1", "damaged", with_byte(content, KEY_1, 1)),
         ("key-kind-3", "damaged", with_byte(content, KEY_1, 3)),
-        ("key-id", "wrong-root-key", with_byte(content, KEY_2 + 4, 9)),
+        ("key-id", "damaged", with_byte(content, KEY_2 + 4, 9)),
         ("key-id-0", "damaged", with_byte(content, KEY_1 + 4, 0)),
         ("key-id-twice", "damaged", with_byte(content, KEY_1 + 4, 2)),
-        ("key-kek", "wrong-root-key", with_byte(content, KEY_1 + 8, 2)),
+        ("key-kek", "damaged", with_byte(content, KEY_1 + 8, 2)),
         ("key-kek-unknown", "damaged", with_byte(content, KEY_1 + 8, 9)),
-        ("key-nonce", "wrong-root-key", flipped(content, KEY_1 + 9)),
-        ("key-wrapped", "wrong-root-key", flipped(content, KEY_1 + 21)),
-        ("key-tag", "wrong-root-key", flipped(content, KEY_1 + 53)),
+        ("key-nonce", "damaged", flipped(content, KEY_1 + 9)),
+        ("key-wrapped", "damaged", flipped(content, KEY_1 + 21)),
+        ("key-tag", "damaged", flipped(content, KEY_1 + 53)),
         ("slot-count-0", "damaged", with_byte(content, SLOT_COUNT, 0)),
         ("slot-count-1", "damaged", with_byte(content, SLOT_COUNT, 1)),
         ("slot-count-3", "damaged", with_byte(content, SLOT_COUNT, 3)),
         ("slot-id-0", "damaged", with_byte(content, SLOT_1, 0)),
+        ("slot-id-3", "damaged", with_byte(content, SLOT_2, 3)),
         ("slot-id-twice", "damaged", with_byte(content, SLOT_1, 2)),
         ("slot-source-0", "damaged", with_byte(content, SLOT_1 + 1, 0)),
         ("slot-source-2", "damaged", with_byte(content, SLOT_1 + 1, 2)),
-        ("slot-parameters", "damaged", with_byte(content, SLOT_1 + 5, 1)),
-        ("slot-parameters-huge", "damaged", with_byte(content, SLOT_1 + 2, 0xff)),
-        ("slot-kek-nonce", "wrong-root-key", flipped(content, SLOT_1 + 6)),
-        ("slot-kek-wrapped", "wrong-root-key", flipped(content, SLOT_1 + 18)),
-        ("slot-kek-tag", "wrong-root-key", flipped(content, SLOT_1 + 50)),
-        ("slot-second-kek", "wrong-root-key", flipped(content, SLOT_1 + 66)),
-        ("slot-tag-nonce", "wrong-root-key", flipped(content, SLOT_1 + 126)),
-        ("slot-tag", "wrong-root-key", flipped(content, SLOT_1 + 138)),
+        ("slot-source-3", "damaged", with_byte(content, SLOT_1 + 1, 3)),
+        ("slot-created-at", "wrong-root-key", flipped(content, SLOT_1 + 9)),
+        ("slot-parameters", "damaged", with_byte(content, SLOT_1 + 13, 1)),
+        ("slot-parameters-huge", "damaged", with_byte(content, SLOT_1 + 10, 0xff)),
+        ("slot-nonce", "wrong-root-key", flipped(content, SLOT_1 + 14)),
+        ("slot-wrapped", "wrong-root-key", flipped(content, SLOT_1 + 26)),
+        ("slot-tag", "wrong-root-key", flipped(content, SLOT_1 + 58)),
         ("slot-tag-end", "wrong-root-key", flipped(content, SLOT_2 - 1)),
+        ("other-slot", "damaged", flipped(content, SLOT_2 + 26)),
+        ("tag-nonce", "damaged", flipped(content, TAG_NONCE)),
+        ("tag", "damaged", flipped(content, TAG)),
+        ("tag-end", "damaged", flipped(content, CHECKSUM - 1)),
     ];
     for (field, expect, changed) in fields {
         let plain = [&changed, &file[CHECKSUM..]].concat();
@@ -148,14 +161,16 @@ fn add_forged_fields(out: &mut Vectors, file: &[u8]) {
 
 fn add_forged_structure(out: &mut Vectors, fixture: &Fixture, file: &[u8]) {
     let content = &file[..CHECKSUM];
-    let (body, slots) = content.split_at(SLOT_1);
+    let (body, rest) = content.split_at(SLOT_1);
+    let (slots, tag) = rest.split_at(2 * SLOT_BYTES);
     let (one, two) = slots.split_at(SLOT_BYTES);
-    let one_slot = [&with_byte(body, SLOT_COUNT, 1), one].concat();
+    let one_slot = |slot: &[u8]| [&with_byte(body, SLOT_COUNT, 1), slot, tag].concat();
     let kek_wraps_exchanged = [
-        &content[..SLOT_1 + 6],
-        &content[SLOT_1 + 66..SLOT_1 + 126],
-        &content[SLOT_1 + 6..SLOT_1 + 66],
-        &content[SLOT_1 + 126..],
+        &content[..KEK_1 + 13],
+        &content[KEK_2 + 13..KEY_COUNT],
+        &content[KEK_2..KEK_2 + 13],
+        &content[KEK_1 + 13..KEK_2],
+        &content[KEY_COUNT..],
     ];
     let mut older = scripted::with_seed(31, || fixture.body(STORE, 2));
     older.generation = 1;
@@ -165,56 +180,97 @@ fn add_forged_structure(out: &mut Vectors, fixture: &Fixture, file: &[u8]) {
     let keks_descend = with_byte(&with_byte(content, KEK_1 + 3, 3), KEY_1 + 8, 3);
     let forged = [
         ("keks-descend", "damaged", "KEK ids out of order", keks_descend),
+        ("slot-dropped", "damaged", "the second slot cut off, count corrected", one_slot(one)),
+        ("own-slot-dropped", "wrong-root-key", "the same with the first one", one_slot(two)),
+        ("slots-exchanged", "damaged", "slots out of order", [body, two, one, tag].concat()),
+        ("slot-doubled", "damaged", "a third slot", [body, slots, two, tag].concat()),
         (
-            "slot-dropped",
+            "slot-renumbered",
             "wrong-root-key",
-            "the previous root key's slot cut off, count corrected",
-            one_slot,
+            "the first slot put in the second one's place",
+            [body, &with_byte(two, 0, 1), &with_byte(one, 0, 2), tag].concat(),
         ),
-        ("slots-exchanged", "damaged", "slots out of order", [body, two, one].concat()),
-        ("slot-doubled", "damaged", "a third slot", [content, two].concat()),
         (
             "keks-exchanged",
-            "wrong-root-key",
-            "the two KEKs exchanged in the slot",
+            "damaged",
+            "the two KEKs' wraps exchanged",
             kek_wraps_exchanged.concat(),
         ),
         (
             "generations-mixed",
-            "wrong-root-key",
-            "slots of an older generation under this body",
+            "damaged",
+            "slots and tag of an older generation under this body",
             mixed,
         ),
-        ("left-over", "damaged", "a byte between the slots and the checksum", extended(content)),
-        (
-            "other-slot",
-            "success",
-            "a slot does not answer for the other one",
-            flipped(content, CHECKSUM - 1),
-        ),
+        ("left-over", "damaged", "a byte between the tag and the checksum", extended(content)),
     ];
     for (name, expect, comment, content) in forged {
         out.add(name, expect, comment, &[("keyring", hex(&rechecked(&content)))]);
     }
-    let previous = ("root", root_hex(&fixture.previous_root));
-    let other = ("keyring", hex(&rechecked(&flipped(content, CHECKSUM - 1))));
-    out.add(
-        "other-slot-its-key",
-        "wrong-root-key",
-        "the same file, opened by the key of the slot that was changed",
-        &[other, previous],
-    );
-
-    // What no attacker can write, and a bug could: tags are right, what they cover is not.
+    // What no attacker can write, and a bug could: the tag is right, what it covers is not.
     let mut relabelled = scripted::with_seed(2, || fixture.body(STORE, 2));
     relabelled.metadata_keys[0].kek = KekId::new(2);
     let mut renumbered = scripted::with_seed(2, || fixture.body(STORE, 2));
     renumbered.metadata_keys[1].id = 9;
+    let mut kek_renumbered = scripted::with_seed(2, || fixture.body(STORE, 2));
+    kek_renumbered.keks[1].id = KekId::new(9);
+    kek_renumbered.metadata_keys[1].kek = KekId::new(9);
+    kek_renumbered.current_kek = KekId::new(9);
     for (name, comment, body) in [
+        ("kek-id-tagged", "a KEK under another number", kek_renumbered),
         ("key-kek-tagged", "a metadata key under a KEK that did not wrap it", relabelled),
         ("key-id-tagged", "a metadata key under another number", renumbered),
     ] {
         let file = scripted::with_seed(33, || fixture.tagged(body)).encode();
         out.add(name, "damaged", comment, &[("keyring", hex(&file))]);
     }
+}
+
+// Where things are in the second slot of a file with one KEK and one metadata key, when its root key
+// comes from a passphrase.
+const PASSPHRASE_SLOT: usize = SLOT_2 - 73 - 69;
+const PARAMETERS_LENGTH: usize = PASSPHRASE_SLOT + 10;
+const MEMORY: usize = PASSPHRASE_SLOT + 14;
+const ITERATIONS: usize = MEMORY + 4;
+const LANES: usize = ITERATIONS + 4;
+const SALT: usize = LANES + 4;
+
+const PASSPHRASE: &str = "correct horse battery staple";
+
+fn add_passphrase(out: &mut Vectors, fixture: &Fixture) {
+    let passphrase = Passphrase::from_text(PASSPHRASE).unwrap();
+    let file = fixture.file_with_passphrase(&passphrase).encode();
+    let salt = file[SALT..SALT + 16].try_into().unwrap();
+    let derive = |passphrase: &Passphrase| {
+        root_hex(&passphrase.derive_root_key(Argon2Cost::RECOMMENDED, salt).ok().unwrap())
+    };
+    let mut add = |name: &str, expect: &str, comment: &str, text: &str, file: &[u8]| {
+        let derived = derive(&Passphrase::from_text(text).unwrap());
+        let fields = [("passphrase", text.into()), ("derived", derived), ("keyring", hex(file))];
+        out.add(name, expect, comment, &fields);
+    };
+    add("passphrase", "success", "slot 2, opened by its passphrase", PASSPHRASE, &file);
+    add("passphrase-wrong", "wrong-root-key", "another passphrase", "Correct horse", &file);
+    let content = &file[..file.len() - 32];
+    let forged = [
+        ("memory-more", "wrong-root-key", with_byte(content, MEMORY + 3, 1)),
+        ("memory-less", "damaged", with_byte(content, MEMORY + 1, 0)),
+        ("memory-huge", "damaged", with_byte(content, MEMORY, 0xff)),
+        ("iterations-4", "wrong-root-key", with_byte(content, ITERATIONS + 3, 4)),
+        ("iterations-2", "damaged", with_byte(content, ITERATIONS + 3, 2)),
+        ("iterations-huge", "damaged", with_byte(content, ITERATIONS, 0xff)),
+        ("lanes-3", "wrong-root-key", with_byte(content, LANES + 3, 3)),
+        ("lanes-0", "damaged", with_byte(content, LANES + 3, 0)),
+        ("lanes-17", "damaged", with_byte(content, LANES + 3, 17)),
+        ("salt", "wrong-root-key", flipped(content, SALT)),
+        ("length-27", "damaged", with_byte(content, PARAMETERS_LENGTH + 3, 27)),
+        ("length-29", "damaged", with_byte(content, PARAMETERS_LENGTH + 3, 29)),
+        ("source-raw", "damaged", with_byte(content, PASSPHRASE_SLOT + 1, 1)),
+    ];
+    for (name, expect, content) in forged {
+        let (name, comment) = (format!("passphrase-{name}-forged"), format!("Argon2id: {name}"));
+        add(&name, expect, &comment, PASSPHRASE, &rechecked(&content));
+    }
+    // Beside a passphrase's slot, a root key's own opens as ever.
+    out.add("passphrase-other", "success", "slot 1 of it", &[("keyring", hex(&file))]);
 }

@@ -8,9 +8,10 @@ mod payload;
 use domain::Timestamp;
 
 use crate::keyring_file::{Body, KekEntry, KekState, KeyEntry, KeyringFile, METADATA_KIND};
-use crate::keys::{Kek, KeyBytes};
+use crate::keys::{Kek, KeyBytes, KeyringKey};
 use crate::random::{FreshNonce, scripted};
-use crate::{KekId, Keyring, RootKey, StoreId, associated, slot};
+use crate::slot::Slot;
+use crate::{KekId, Keyring, Passphrase, RootKey, StoreId, Unlock, associated};
 
 /// A file of vectors. The first one is complete; the others inherit what they do not state.
 struct Vectors(String);
@@ -44,6 +45,7 @@ impl Vectors {
 struct Fixture {
     root: RootKey,
     previous_root: RootKey,
+    keyring_key: KeyringKey,
     keks: [KeyBytes; 2],
     metadata_keys: [KeyBytes; 2],
 }
@@ -60,6 +62,7 @@ impl Fixture {
                 previous_root: RootKey::make().unwrap(),
                 keks: [key(), key()],
                 metadata_keys: [key(), key()],
+                keyring_key: KeyringKey::make().unwrap(),
             }
         })
     }
@@ -67,6 +70,15 @@ impl Fixture {
     /// A keyring file with the first `count` KEKs and metadata keys, the last ones current.
     fn file(&self, store: StoreId, count: usize) -> KeyringFile {
         scripted::with_seed(2, || self.tagged(self.body(store, count)))
+    }
+
+    /// The same with one KEK, the root key in slot 1 and a passphrase in slot 2.
+    fn file_with_passphrase(&self, passphrase: &Passphrase) -> KeyringFile {
+        scripted::with_seed(3, || {
+            let mut body = self.body(STORE, 1);
+            body.slots[1] = self.slot(STORE, 2, passphrase.into());
+            self.tagged(body)
+        })
     }
 
     /// The same, ready to seal.
@@ -79,10 +91,11 @@ impl Fixture {
     fn body(&self, store: StoreId, count: usize) -> Body {
         let current_kek = kek_id(count);
         let state = |id| if id == current_kek { KekState::Current } else { KekState::Retired };
-        let keks = (1..=count).map(|n| KekEntry {
-            id: kek_id(n),
-            created_at: Timestamp::from_unix_millis(1_763_769_600_000 + n as u64),
-            state: state(kek_id(n)),
+        let keks = (1..=count).map(|n| {
+            let at = Timestamp::from_unix_millis(1_763_769_600_000 + n as u64);
+            let about = (at, state(kek_id(n)));
+            let kek = &self.keks[n - 1];
+            KekEntry::wrap(store, kek_id(n), about, kek, &self.keyring_key).unwrap()
         });
         let metadata_keys = (1..=count).map(|n| {
             let (id, kek) = (n as u32, Kek::new(kek_id(n), &self.keks[n - 1]));
@@ -97,16 +110,21 @@ impl Fixture {
             current_kek,
             keks: keks.collect(),
             metadata_keys: metadata_keys.collect(),
-            slot_count: 2,
+            slots: vec![
+                self.slot(store, 1, (&self.root).into()),
+                self.slot(store, 2, (&self.previous_root).into()),
+            ],
         }
     }
 
-    /// Adds both root keys' slots to a body, whatever is in it.
+    fn slot(&self, store: StoreId, id: u8, root: Unlock<'_>) -> Slot {
+        let at = Timestamp::from_unix_millis(1_763_769_700_000 + u64::from(id));
+        Slot::make(store, id, root, at, &self.keyring_key).unwrap()
+    }
+
+    /// Tags a body, whatever is in it.
     fn tagged(&self, body: Body) -> KeyringFile {
-        let keks: Vec<_> = body.keks.iter().map(|kek| kek.id).zip(&self.keks).collect();
-        let slots = [(1, &self.root), (2, &self.previous_root)]
-            .map(|(id, root)| slot::make(id, &root.cipher(), &body, &keks).unwrap());
-        KeyringFile { body, slots: slots.into() }
+        KeyringFile::seal(body, &self.keyring_key).unwrap()
     }
 }
 

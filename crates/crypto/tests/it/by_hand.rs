@@ -84,6 +84,18 @@ fn number(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().unwrap())
 }
 
+/// Each slot's head and wrap.
+fn slots(mut from: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut slots = Vec::new();
+    while !from.is_empty() {
+        let parameters = usize::try_from(number(&from[10..14])).unwrap();
+        let (slot, rest) = from.split_at(14 + parameters + 60);
+        slots.push(slot.split_at(14 + parameters));
+        from = rest;
+    }
+    slots
+}
+
 impl Library {
     fn unwrap(&self, key: &[u8], associated: &[u8], wrap: &[u8]) -> Option<Vec<u8>> {
         (self.open)(key, &wrap[..12], associated, &wrap[12..])
@@ -91,22 +103,20 @@ impl Library {
 
     /// FORMAT.md section 4.
     pub(crate) fn open_keyring(&self, file: &[u8], root: &[u8]) -> Option<Keys> {
-        let keks_end = 39 + 13 * usize::from(file[38]);
+        let keks_end = 39 + 73 * usize::from(file[38]);
         let keys_end = keks_end + 1 + 69 * usize::from(file[keks_end]);
-        let (store, body) = (&file[10..26], &file[..=keys_end]);
-        let slots = &file[keys_end + 1..file.len() - 32];
-        let slot = slots.chunks(slots.len() / usize::from(file[keys_end])).find(|slot| {
-            let (head, tag) = slot.split_at(slot.len() - 28);
-            let associated = [&label("tresor/1/keyring"), body, head].concat();
-            self.unwrap(root, &associated, tag).is_some()
-        })?;
-        let wraps = slot[6..slot.len() - 28].chunks(60);
-        let open_kek = |(entry, wrap): (&[u8], &[u8])| {
-            let associated = [&label("tresor/1/kek"), store, &entry[..4]].concat();
-            Some((number(&entry[..4]), self.unwrap(root, &associated, wrap)?))
+        let store = &file[10..26];
+        let (body, tag) = file[..file.len() - 32].split_at(file.len() - 60);
+        let open_slot = |(head, wrap): (&[u8], &[u8])| {
+            self.unwrap(root, &[&label("tresor/2/slot"), store, head].concat(), wrap)
         };
-        let keks: Vec<_> =
-            file[39..keks_end].chunks(13).zip(wraps).map(open_kek).collect::<Option<_>>()?;
+        let keyring_key = slots(&body[keys_end + 1..]).into_iter().find_map(open_slot)?;
+        self.unwrap(&keyring_key, &[&label("tresor/2/keyring"), body].concat(), tag)?;
+        let open_kek = |entry: &[u8]| {
+            let associated = [&label("tresor/2/kek"), store, &entry[..4]].concat();
+            Some((number(&entry[..4]), self.unwrap(&keyring_key, &associated, &entry[13..])?))
+        };
+        let keks: Vec<_> = file[39..keks_end].chunks(73).map(open_kek).collect::<Option<_>>()?;
         let open_key = |entry: &[u8]| {
             let kek = find(&keks, &entry[5..9])?;
             let associated = [&label("tresor/1/key"), store, &entry[..9]].concat();

@@ -1,8 +1,8 @@
 //! A keyring's life: faults told apart, uses counted, stores kept apart.
 
 use crypto::{
-    KekId, Keyring, KeyringError, MAX_PLAINTEXT_BYTES, MAX_USES, OpenError, PayloadContext,
-    RootKey, SealError, StoreId,
+    Argon2Cost, KekId, Keyring, KeyringError, MAX_PLAINTEXT_BYTES, MAX_USES, MakeError, OpenError,
+    Passphrase, PayloadContext, RootKey, RootSource, SealError, SlotError, StoreId,
 };
 use domain::{Plaintext, SecretType, Timestamp, Uid};
 
@@ -112,4 +112,110 @@ fn a_plaintext_beyond_the_limit_is_refused_and_costs_no_use() {
     assert_eq!(keyring.uses(), 0);
     assert!(keyring.seal_payload(&CONTEXT, &plaintext(&most)).is_ok());
     assert!(keyring.seal_metadata(b"k", &most).is_ok());
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::from_text(text).unwrap()
+}
+
+fn slot_numbers(file: &[u8]) -> Vec<u8> {
+    Keyring::slots(file).unwrap().iter().map(|slot| slot.id).collect()
+}
+
+#[test]
+fn a_passphrase_opens_what_it_made_and_no_other_does() {
+    let right = passphrase("correct horse battery");
+    let keyring =
+        Keyring::make(StoreId::make().unwrap(), &right, Timestamp::from_unix_millis(7)).unwrap();
+    let file = keyring.to_file();
+    assert!(Keyring::open(&file, &right).is_ok());
+    let refused = |outcome: Result<Keyring, KeyringError>| outcome.err();
+    let wrong = passphrase("correct horse batterz");
+    assert_eq!(refused(Keyring::open(&file, &wrong)), Some(KeyringError::WrongRootKey));
+    let key = RootKey::make().unwrap();
+    assert_eq!(refused(Keyring::open(&file, &key)), Some(KeyringError::WrongRootKey));
+    let slots = Keyring::slots(&file).unwrap();
+    assert_eq!(slots[0].source, RootSource::Argon2id(Argon2Cost::RECOMMENDED));
+    assert_eq!((slots.len(), slots[0].created_at), (1, Timestamp::from_unix_millis(7)));
+}
+
+#[test]
+fn a_short_passphrase_makes_no_slot() {
+    let store = StoreId::make().unwrap();
+    let made = Keyring::make(store, &passphrase("elevenchars"), Timestamp::default());
+    assert_eq!(made.err(), Some(MakeError::PassphraseTooShort));
+    let (keyring, root) = make();
+    let added = Keyring::with_slot_added(
+        &keyring.to_file(),
+        &root,
+        &passphrase("elevenchars"),
+        Timestamp::default(),
+    );
+    assert_eq!(added.err(), Some(SlotError::Make(MakeError::PassphraseTooShort)));
+}
+
+#[test]
+fn two_root_keys_open_one_keyring_until_one_is_dropped() {
+    let (keyring, first) = make();
+    keyring.set_uses(0, 1);
+    let record = keyring.seal_metadata(b"key", b"labels").unwrap();
+    let second = RootKey::make().unwrap();
+    let opens = |file: &[u8], root: &RootKey| match Keyring::open(file, root) {
+        Ok(keyring) => keyring.open_metadata(b"key", record.as_bytes()).is_ok(),
+        Err(error) => {
+            assert_eq!(error, KeyringError::WrongRootKey);
+            false
+        }
+    };
+
+    let now = Timestamp::default();
+    let both = Keyring::with_slot_added(&keyring.to_file(), &first, &second, now).unwrap();
+    assert!(opens(&both, &first) && opens(&both, &second));
+    assert_eq!(slot_numbers(&both), [1, 2]);
+
+    let only_second = Keyring::with_slot_dropped(&both, &second, 1).unwrap();
+    assert!(!opens(&only_second, &first) && opens(&only_second, &second));
+    assert_eq!(slot_numbers(&only_second), [2]);
+    // The number that became free is taken again, in front of the other.
+    let third = RootKey::make().unwrap();
+    let again = Keyring::with_slot_added(&only_second, &second, &third, now).unwrap();
+    assert!(opens(&again, &second) && opens(&again, &third) && !opens(&again, &first));
+    assert_eq!(slot_numbers(&again), [1, 2]);
+
+    let only_first = Keyring::with_slot_dropped(&both, &first, 2).unwrap();
+    assert!(opens(&only_first, &first) && !opens(&only_first, &second));
+    for file in [&both, &only_first, &only_second] {
+        let root = if opens(file, &first) { &first } else { &second };
+        assert_eq!(Keyring::open(file, root).unwrap().generation(), keyring.generation());
+    }
+}
+
+#[test]
+fn a_slot_that_would_lock_out_or_help_nobody_is_refused() {
+    let (keyring, first) = make();
+    let (second, now) = (RootKey::make().unwrap(), Timestamp::default());
+    let one = keyring.to_file();
+    let add = |file: &[u8], present: &RootKey, new: &RootKey| {
+        Keyring::with_slot_added(file, present, new, now).err()
+    };
+    let drop = |file: &[u8], root: &RootKey, id| Keyring::with_slot_dropped(file, root, id).err();
+    assert_eq!(add(&one, &first, &first), Some(SlotError::SameKey(1)));
+    assert_eq!(
+        add(&one, &second, &RootKey::make().unwrap()),
+        Some(SlotError::Keyring(KeyringError::WrongRootKey))
+    );
+    assert_eq!(drop(&one, &first, 1), Some(SlotError::InUse(1)));
+    assert_eq!(drop(&one, &first, 2), Some(SlotError::Unknown(2)));
+    let both = Keyring::with_slot_added(&one, &first, &second, now).unwrap();
+    assert_eq!(add(&both, &first, &RootKey::make().unwrap()), Some(SlotError::Full));
+    assert_eq!(drop(&both, &second, 2), Some(SlotError::InUse(2)));
+    let stranger = RootKey::make().unwrap();
+    assert_eq!(drop(&both, &stranger, 2), Some(SlotError::Keyring(KeyringError::WrongRootKey)));
+    let words = passphrase("correct horse battery");
+    let mixed = Keyring::with_slot_added(&one, &first, &words, now).unwrap();
+    let again = Keyring::with_slot_added(&mixed, &words, &words, now).err();
+    assert_eq!(again, Some(SlotError::Full));
+    let only_words = Keyring::with_slot_dropped(&mixed, &words, 1).unwrap();
+    let again = Keyring::with_slot_added(&only_words, &words, &words, now).err();
+    assert_eq!(again, Some(SlotError::SameKey(2)));
 }

@@ -142,6 +142,7 @@ proptest! {
         prop_assert!(KEYRING.open_payload(&context, &bytes, &bytes).is_err());
         prop_assert!(KEYRING.open_metadata(&bytes, &bytes).is_err());
         prop_assert!(Keyring::open(&bytes, &root()).is_err());
+        prop_assert!(Keyring::slots(&bytes).is_err());
         let _ = RootKey::from_text(&String::from_utf8_lossy(&bytes));
     }
 

@@ -1,14 +1,12 @@
 //! `…/secrets/{name}/bindings`, and what is bound to a project.
 
-use api::{BindingList, BindingWrite, BoundSecretBody, BoundSecretList, project_path};
+use api::{BindingList, BindingWrite, BoundSecretBody, BoundSecretList};
 use authz::{Actor, Administer, List, Share, Use, decide};
 use axum::extract::State;
 use axum::response::Response;
-use domain::{Invalid, ProjectPath, SecretPath, Timestamp};
+use domain::{BindingKind, Invalid, ProjectPath, SecretPath, Timestamp};
 use http::StatusCode;
-use vault::{
-    Binding, BindingKind, BindingPermit, Rebinding, Targets, UnbindingPermit, VaultError, unusable,
-};
+use vault::{Binding, BindingPermit, Rebinding, Targets, UnbindingPermit, VaultError, unusable};
 
 use super::{secret, show};
 use crate::answer::{Failure, json, no_content};
@@ -63,7 +61,7 @@ pub(super) async fn bind(
     let answered = app.act(caller, move |vault, actor| {
         let rights = Rights { actor, secret: &path, now: vault.clock().now() };
         let permit = decide::<List, _>(actor, path.clone(), rights.now)?;
-        let (project, kind) = target(&body)?;
+        let (project, kind) = body.check()?;
         let wanted = |old: &[Binding]| {
             let others = old.iter().filter(|binding| binding.project != project);
             let others = others.map(|binding| (binding.project.clone(), binding.kind));
@@ -170,10 +168,4 @@ impl Rights<'_> {
                 .map_err(|_| VaultError::NotPermitted(denied)),
         }
     }
-}
-
-/// What a binding in a request's body is to be.
-fn target(body: &BindingWrite) -> Result<(ProjectPath, BindingKind), Invalid> {
-    let kind = body.kind.as_deref().map_or(Ok(BindingKind::Owner), BindingKind::parse)?;
-    Ok((project_path("project", &body.project)?, kind))
 }

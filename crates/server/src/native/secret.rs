@@ -62,7 +62,8 @@ pub(super) async fn put(
         };
         check_name(body.metadata.name.as_deref(), &path)?;
         let expected = if_match.and(body.expected()?)?;
-        let (labels, keep, targets) = (body.labels()?, body.keep_versions()?, body.bindings()?);
+        let (labels, keep, targets) =
+            (body.labels()?, body.spec.keep_versions, body.spec.bindings()?);
         let rebinding =
             Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
         let (new, relabel) = (|kind| body.payload(Some(kind)), |_: &_| Ok(labels.clone()));
@@ -106,14 +107,15 @@ pub(super) async fn patch(
         let permit = decide::<Update, _>(actor, path.clone(), now)?;
         check_name(body.name(), &path)?;
         let expected = if_match.and(body.expected()?)?;
-        let (keep_versions, targets) = (body.keep_versions()?, body.bindings()?);
+        let (keep_versions, targets) = (body.keep_versions(), body.bindings()?);
         let rebinding =
             Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
         let relabel = |old: &domain::Labels| Ok(body.labels(old)?.unwrap_or_else(|| old.clone()));
         let patch = |old: &domain::Payload| body.payload(old);
+        let check = |kind| body.check_type(kind);
         let payload = match body.touches_payload() {
             true => PayloadChange::Patch(&patch),
-            false => PayloadChange::Keep,
+            false => PayloadChange::Check(&check),
         };
         rebinding.with(|bindings| {
             let labels: Option<vault::Relabel<'_>> = Some(&relabel);
@@ -225,10 +227,10 @@ fn make(
     let now: Timestamp = vault.clock().now();
     let permit = decide::<Create, _>(actor, path.clone(), now)?;
     check_name(body.metadata.name.as_deref(), &path)?;
-    let targets = body.bindings()?;
+    let targets = body.spec.bindings()?;
     let wanted = Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
     let (payload, labels) = (body.payload(None)?, body.labels()?);
-    let keep_versions = body.keep_versions()?;
+    let keep_versions = body.spec.keep_versions;
     wanted.with(|bindings| {
         let new = NewSecret { payload, labels, keep_versions, bindings };
         Ok(vault.create_secret(&permit, &new)?)

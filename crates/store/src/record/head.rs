@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Decoder, Encoder, Invalid, Labels, Malformed, ProjectPath, SecretPath, SecretType, Timestamp,
-    Uid,
+    BindingKind, Decoder, Encoder, Labels, Malformed, ProjectPath, SecretPath, SecretType,
+    Timestamp, Uid,
 };
 
 use super::{FORMAT, check_format, put_project, put_secret, take_project, take_secret};
@@ -52,47 +52,6 @@ pub struct VersionInfo {
     pub created_at: Timestamp,
     /// Who wrote it.
     pub created_by: String,
-}
-
-/// Who made a binding, and so who may use the secret there. The numbers are stored and never
-/// reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum BindingKind {
-    /// Made by the secret's owner: only the owner, grantees and administrators may use it there.
-    Owner = 1,
-    /// Made by an administrator of the project: all its members may use it there.
-    Members = 2,
-}
-
-impl BindingKind {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Members => "members",
-        }
-    }
-
-    /// Reads a name from the wire.
-    ///
-    /// # Errors
-    /// Lists the known kinds.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "owner" => Ok(Self::Owner),
-            "members" => Ok(Self::Members),
-            _ => Err(Invalid::new("kind", "must be owner or members")),
-        }
-    }
-
-    const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Owner),
-            2 => Some(Self::Members),
-            _ => None,
-        }
-    }
 }
 
 /// A further project in which a secret may be used and is projected.
@@ -167,7 +126,7 @@ impl Head {
         out.u32(self.bindings.len() as u32);
         for binding in &self.bindings {
             put_project(&mut out, &binding.project);
-            out.u8(binding.kind as u8).text(&binding.created_by).timestamp(binding.created_at);
+            out.u8(binding.kind.code()).text(&binding.created_by).timestamp(binding.created_at);
         }
         out.u32(self.versions.len() as u32);
         for version in &self.versions {

@@ -10,7 +10,7 @@ mod token;
 mod tombstone;
 
 pub use change::{Change, ChangeKind, ChangeView, ChangedObject};
-pub use head::{Binding, BindingKind, Head, VersionInfo, VersionState};
+pub use head::{Binding, Head, VersionInfo, VersionState};
 pub use project::ProjectRecord;
 pub use token::TokenRecord;
 pub use tombstone::{decode_tombstone, encode_tombstone};

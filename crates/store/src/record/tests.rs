@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use authz::{Right, Role, Scope};
 use domain::{
-    Labels, NamePattern, Namespace, OrgName, ProjectName, ProjectPath, ProjectionMode,
+    BindingKind, Labels, NamePattern, Namespace, OrgName, ProjectName, ProjectPath, ProjectionMode,
     ProjectionRule, Retired, Revision, SecretName, SecretPath, SecretType, Timestamp, Uid,
 };
 use proptest::prelude::*;

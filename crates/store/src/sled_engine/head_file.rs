@@ -155,7 +155,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("HEAD");
         let file = HeadFile::create(&path, &head(0)).unwrap();
-        file.file.write_all_at(&[0, 2], 8).unwrap();
+        file.file.write_all_at(&[0, 3], 8).unwrap();
         let refused = HeadFile::open(&path);
         assert!(matches!(refused, Err(OpenError::NewerFormat { found: 3, supported: 2 })));
     }
@@ -165,7 +165,7 @@ mod tests {
         let shown = encode(3, &head(258)).escape_ascii().to_string().replace("\\x00", "0");
         assert_eq!(
             shown,
-            r"TRESORHD0\x010123456789abcdef000\x01000000\x01\x020000000\x03\x96\xf0a\xeb"
+            r"TRESORHD0\x020123456789abcdef000\x01000000\x01\x020000000\x03\x92\xb3\x85\xfc"
         );
     }
 }

@@ -651,6 +651,32 @@ fn events_are_delivered_in_whole_commits_and_resumed_without_loss() {
     assert_eq!(seen, expected);
 }
 
+/// Symptom: an event of another secret in the same commit. Cause: the chunks of all large events of
+/// a commit had the same names.
+#[test]
+fn large_events_of_one_commit_stay_apart() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    let large = |fill: u8| {
+        let view = Some(ChangeView { previous: Revision::ZERO, sealed: vec![fill; 3 * 4096] });
+        let (kind, object) = (ChangeKind::Deleted, ChangedObject::Secret(secret("large")));
+        Change { kind, object, uid: UID, view }.encode()
+    };
+    let events = vec![large(1), large(2), large(3)];
+    let mut commit = put("value", &[4; 3 * 4096]);
+    commit.events = events.clone();
+    engine.commit(commit).unwrap();
+    let told = |engine: &SledEngine| {
+        let page = engine.events_after(Revision::ZERO, 10).unwrap().unwrap();
+        page.events.into_iter().map(|event| event.bytes).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&engine), events);
+    let image = crash_image(home.path());
+    let again = open(image.path()).unwrap();
+    assert_eq!(told(&again), events);
+    assert_eq!(value(&again, "value"), Some(vec![4; 3 * 4096]));
+}
+
 #[test]
 fn only_the_newest_events_are_kept_and_an_older_cursor_is_told_so() {
     let home = fresh();

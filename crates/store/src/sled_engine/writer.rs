@@ -26,6 +26,9 @@ const GROUP_BYTES: usize = 1 << 20;
 const GROUP_KEYS: usize = 1024;
 /// How many of the oldest events one group removes at most, once too many are kept.
 const TRIM_EVENTS: usize = 256;
+/// The number that a commit's first event has among its writes; the others count down from there.
+/// The one above is the engine's own record's.
+const FIRST_EVENT: u16 = u16::MAX - 1;
 /// `HEAD` is written after each group and synced this often.
 const HEAD_SYNC: Duration = Duration::from_secs(1);
 
@@ -204,8 +207,9 @@ impl Writer {
         for (index, event) in (0u16..).zip(&commit.events) {
             let value = encode_event(self.meta.last_event, event);
             let stored = Stored { value, changed_at: revision, written_at: revision };
-            // Events have a key of their own, out of the way of the numbers of writes.
-            group.records.insert(Key::event(revision, index), (Some(stored), (revision, u16::MAX)));
+            // Chunks of large events are named out of the way of those of writes.
+            let origin = (revision, FIRST_EVENT - index);
+            group.records.insert(Key::event(revision, index), (Some(stored), origin));
             self.meta.last_event = revision;
             self.meta.log_count += 1;
         }
@@ -329,7 +333,8 @@ impl Writer {
         // What cannot be read is found again, and told, when the commit is admitted.
         let goes = |key| self.raw.outline(key).ok().flatten().map_or(0, |old| old.chunks.into());
         let writes = commit.writes.iter().map(|(key, value)| 1 + comes(value) + goes(key));
-        writes.sum::<usize>() + commit.events.len()
+        let events = commit.events.iter().map(|event| 1 + event.len() / CHUNK_BYTES);
+        writes.sum::<usize>() + events.sum::<usize>()
     }
 }
 

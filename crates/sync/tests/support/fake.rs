@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use domain::{
-    Incarnation, KubernetesSecret, NamePattern, Placement, Plaintext, ProjectPath, ProjectionMode,
-    ProjectionRule, ProjectionStatus, ResourceVersion, Retired, Revision, SecretPath, SecretType,
-    Tombstone, Uid,
+    DataKey, Incarnation, KubernetesSecret, NamePattern, Placement, Plaintext, ProjectPath,
+    ProjectionMode, ProjectionRule, ProjectionStatus, ResourceVersion, Retired, Revision,
+    SecretPath, SecretType, Tombstone, Uid,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -19,6 +19,7 @@ use super::{namespace, project, secret_path, uid};
 struct State {
     revision: u64,
     oldest: u64,
+    silent: bool,
     log: Vec<(u64, Change)>,
     rules: BTreeMap<ProjectPath, ProjectRules>,
     secrets: BTreeMap<Uid, Stored>,
@@ -29,6 +30,8 @@ struct State {
 
 struct Stored {
     meta: SecretMeta,
+    /// That of the newest version, live or not.
+    number: u64,
     type_: &'static str,
     data: BTreeMap<String, Vec<u8>>,
 }
@@ -50,16 +53,29 @@ impl Fake {
         Arc::new(Self::default())
     }
 
+    /// Rules of mode `each` with the default pattern, one a namespace.
     pub(crate) fn rules(&self, name: &str, namespaces: &[&str]) {
-        let rule = |name: &&str| ProjectionRule {
-            mode: ProjectionMode::Each,
-            namespace: namespace(name),
-            name_pattern: NamePattern::default_for(ProjectionMode::Each),
+        let rules: Vec<_> =
+            namespaces.iter().map(|ns| (ProjectionMode::Each, *ns, "{name}")).collect();
+        self.rule(name, &rules);
+    }
+
+    /// All rules of a project: mode, namespace, pattern.
+    pub(crate) fn rule(&self, name: &str, rules: &[(ProjectionMode, &str, &str)]) {
+        let rule = |(mode, ns, pattern): &(ProjectionMode, &str, &str)| ProjectionRule {
+            mode: *mode,
+            namespace: namespace(ns),
+            name_pattern: NamePattern::parse(*mode, pattern).unwrap(),
         };
-        let rules = namespaces.iter().map(rule).collect();
-        let rules = ProjectRules { path: project(name), uid: uid(200), rules };
-        self.state().rules.insert(project(name), rules.clone());
-        self.commit(|_| Change::Project(rules));
+        let rules = rules.iter().map(rule).collect();
+        // Older than all secrets, and a project's own.
+        let mut id = [0; 16];
+        name.bytes().zip(&mut id[1..]).for_each(|(byte, place)| *place = byte);
+        let rules = ProjectRules { path: project(name), uid: Uid::from_bytes(id), rules };
+        self.commit(|state| {
+            state.rules.insert(rules.path.clone(), rules.clone());
+            Change::Project(rules)
+        });
     }
 
     pub(crate) fn put(
@@ -71,19 +87,77 @@ impl Fake {
         data: &[(&str, &[u8])],
     ) {
         let data = data.iter().map(|(k, v)| ((*k).to_owned(), v.to_vec())).collect();
+        let meta = SecretMeta {
+            path: secret_path(home, name),
+            uid: uid(n),
+            kind: SecretType::Opaque,
+            bound_to: Vec::new(),
+            version: None,
+            changed_at: rv(0),
+        };
+        self.store(n, meta, type_, data);
+    }
+
+    /// A secret of type `variable`.
+    pub(crate) fn variable(&self, home: &str, name: &str, n: u8, value: &[u8]) {
+        let path = secret_path(home, name);
+        let key = DataKey::for_name(&path.name).as_str().to_owned();
+        let meta = SecretMeta {
+            path,
+            uid: uid(n),
+            kind: SecretType::Variable,
+            bound_to: Vec::new(),
+            version: None,
+            changed_at: rv(0),
+        };
+        self.store(n, meta, "Opaque", BTreeMap::from([(key, value.to_vec())]));
+    }
+
+    fn store(&self, n: u8, meta: SecretMeta, type_: &'static str, data: BTreeMap<String, Vec<u8>>) {
         self.commit(|state| {
-            let version = state.secrets.get(&uid(n)).and_then(|s| s.meta.version).unwrap_or(0) + 1;
-            let meta = SecretMeta {
-                path: secret_path(home, name),
-                uid: uid(n),
-                kind: SecretType::Opaque,
-                bound_to: Vec::new(),
-                version: Some(version),
-                changed_at: rv(state.revision),
-            };
-            state.secrets.insert(uid(n), Stored { meta: meta.clone(), type_, data });
+            let known = state.secrets.get(&uid(n));
+            let number = known.map_or(0, |stored| stored.number) + 1;
+            let bound_to = known.map(|stored| stored.meta.bound_to.clone()).unwrap_or_default();
+            let (version, changed_at) = (Some(number), rv(state.revision));
+            let meta = SecretMeta { bound_to, version, changed_at, ..meta };
+            state.secrets.insert(uid(n), Stored { meta: meta.clone(), number, type_, data });
             Change::Secret(meta)
         });
+    }
+
+    /// Binds a secret to these projects and no others.
+    pub(crate) fn bind(&self, n: u8, to: &[&str]) {
+        self.alter(n, |stored| {
+            stored.meta.bound_to = to.iter().map(|name| project(name)).collect();
+        });
+    }
+
+    /// All versions of a secret are deleted.
+    pub(crate) fn retract(&self, n: u8) {
+        self.alter(n, |stored| stored.meta.version = None);
+    }
+
+    /// The newest version of a secret lives again.
+    pub(crate) fn undelete(&self, n: u8) {
+        self.alter(n, |stored| stored.meta.version = Some(stored.number));
+    }
+
+    fn alter(&self, n: u8, alter: impl FnOnce(&mut Stored)) {
+        self.commit(|state| {
+            let changed_at = rv(state.revision);
+            let stored = state.secrets.get_mut(&uid(n)).unwrap();
+            alter(stored);
+            stored.meta.changed_at = changed_at;
+            Change::Secret(stored.meta.clone())
+        });
+    }
+
+    /// Does several things that the worker hears of at once.
+    pub(crate) fn together(&self, act: impl FnOnce(&Self)) {
+        self.state().silent = true;
+        act(self);
+        self.state().silent = false;
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn remove(&self, home: &str, name: &str, n: u8) {
@@ -123,6 +197,12 @@ impl Fake {
         self.changed.notify_waiters();
     }
 
+    /// Somebody else confirmed all tombstones, and the worker starts over.
+    pub(crate) fn withdraw_tombstones(&self) {
+        self.state().tombstones.clear();
+        self.forget_history();
+    }
+
     pub(crate) fn forget_statuses(&self) {
         self.state().statuses.clear();
     }
@@ -149,7 +229,11 @@ impl Fake {
     }
 
     pub(crate) fn is_removed(&self, what: &Retired) -> bool {
-        self.state().removed.contains(what)
+        self.times_removed(what) > 0
+    }
+
+    pub(crate) fn times_removed(&self, what: &Retired) -> usize {
+        self.state().removed.iter().filter(|removed| *removed == what).count()
     }
 
     fn commit(&self, change: impl FnOnce(&mut State) -> Change) {
@@ -169,6 +253,9 @@ impl Fake {
     fn since(&self, after: ResourceVersion) -> Option<Result<Changes, SourceError>> {
         let state = self.state();
         let after = after.revision().get();
+        if state.silent {
+            return None;
+        }
         if after < state.oldest {
             return Some(Err(SourceError::Gone));
         }
@@ -210,14 +297,15 @@ impl Source for Fake {
         }
         let state = self.state();
         let stored = state.secrets.get(&uid).filter(|stored| stored.meta.path == *path);
-        Ok(stored.map(|stored| {
+        let live = stored.and_then(|stored| Some((stored, stored.meta.version?)));
+        Ok(live.map(|(stored, version)| {
             let value = |(k, v): (&String, &Vec<u8>)| (k.clone(), Plaintext::new(v.clone()));
             Revealed {
                 secret: KubernetesSecret {
                     type_: stored.type_,
                     data: stored.data.iter().map(value).collect(),
                 },
-                version: stored.meta.version.unwrap(),
+                version,
                 changed_at: stored.meta.changed_at,
             }
         }))

@@ -3,6 +3,7 @@
 mod fake;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use sync::{SyncMetrics, Worker};
+use sync::{Brake, SyncMetrics, Worker};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -106,20 +107,30 @@ impl Clock for FixedClock {
 /// A worker that runs.
 pub(crate) struct Running {
     pub(crate) metrics: Arc<SyncMetrics>,
+    pub(crate) brake: Brake,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Running {
     pub(crate) fn start(fake: &Arc<Fake>, client: Option<Client>) -> Self {
+        Self::start_as(fake, client, |worker| worker)
+    }
+
+    pub(crate) fn start_as(
+        fake: &Arc<Fake>,
+        client: Option<Client>,
+        configure: impl FnOnce(Worker<Fake>) -> Worker<Fake>,
+    ) -> Self {
         let (names, clock) = (("test".to_owned(), "store-1".to_owned()), Arc::new(FixedClock));
         let worker = Worker::new(Arc::clone(fake), client, names.0, names.1, clock);
-        let metrics = worker.metrics();
+        let worker = configure(worker);
+        let (metrics, brake) = (worker.metrics(), worker.brake());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(worker.run(async move {
             let _dropped = stopped.await;
         }));
-        Self { metrics, stop, task }
+        Self { metrics, brake, stop, task }
     }
 
     pub(crate) async fn stop(self) {
@@ -132,17 +143,29 @@ impl Running {
 pub(crate) struct World {
     pub(crate) fake: Arc<Fake>,
     pub(crate) admin: Client,
+    pub(crate) kubeconfig: PathBuf,
 }
 
 impl World {
     pub(crate) async fn new(cluster: &Cluster) -> Self {
         let admin = sync::client_from_kubeconfig(&cluster.kubeconfig()).await.unwrap();
-        Self { fake: Fake::new(), admin }
+        Self { fake: Fake::new(), admin, kubeconfig: cluster.kubeconfig() }
     }
 
     pub(crate) fn start_worker(&self, client: &Client) -> Running {
         self.fake.forget_statuses();
         Running::start(&self.fake, Some(client.clone()))
+    }
+
+    /// A worker that deletes at most so many at once.
+    pub(crate) fn start_cautious_worker(&self, max_deletions: usize) -> Running {
+        let configure = |worker: Worker<Fake>| worker.with_max_deletions(max_deletions);
+        Running::start_as(&self.fake, Some(self.admin.clone()), configure)
+    }
+
+    pub(crate) async fn annotation(&self, namespace: &str, name: &str, key: &str) -> String {
+        let annotations = self.get(namespace, name).await.and_then(|s| s.metadata.annotations);
+        annotations.and_then(|mut all| all.remove(key)).unwrap_or_default()
     }
 
     pub(crate) fn secrets(&self, namespace: &str) -> Api<Secret> {

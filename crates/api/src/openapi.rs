@@ -1,0 +1,598 @@
+//! The OpenAPI document of the native API, made of the wire types and one table of operations.
+
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
+};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, License, OpenApi,
+    OpenApiBuilder, Paths, Ref, RefOr, Required, ResponseBuilder,
+};
+
+use crate::{paths, *};
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const PROBLEM: &str = "application/problem+json";
+const LINES: &str = "application/jsonl";
+const BEARER: &str = "token";
+/// The operations of a table are about one of these.
+const TAGS: [(&str, &str); 5] = [
+    ("secrets", "Secrets, their values and their history"),
+    ("bindings", "Where a secret is used beside its home"),
+    ("projects", "Projects, and where their secrets appear"),
+    ("tokens", "Who may do what"),
+    ("daemon", "The daemon itself"),
+];
+
+/// The document.
+pub fn openapi() -> OpenApi {
+    let mut table = Table { paths: Paths::new(), schemas: Vec::new() };
+    about_secrets(&mut table);
+    about_history(&mut table);
+    about_bindings(&mut table);
+    about_projects(&mut table);
+    about_tokens(&mut table);
+    about_the_daemon(&mut table);
+    table.learn::<Problem>();
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A token as Tresor made it: `tresor_` and 72 more characters."))
+        .build();
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(table.schemas)
+        .security_scheme(BEARER, SecurityScheme::Http(scheme));
+    let info = InfoBuilder::new()
+        .title("Tresor")
+        .version(env!("CARGO_PKG_VERSION"))
+        .license(Some(License::new("Apache-2.0")))
+        .description(Some("A secrets daemon for AI platforms on Kubernetes: its native API."));
+    let tags = TAGS.map(|(name, about)| {
+        utoipa::openapi::tag::TagBuilder::new().name(name).description(Some(about)).build()
+    });
+    OpenApiBuilder::new()
+        .info(info.build())
+        .paths(table.paths)
+        .components(Some(components.build()))
+        .security(Some([SecurityRequirement::new(BEARER, Vec::<String>::new())]))
+        .tags(Some(tags))
+        .build()
+}
+
+fn about_secrets(table: &mut Table) {
+    let filters = || {
+        [
+            text("labelSelector", "Kubernetes label selector, such as `app=vllm,tier in (a,b)`"),
+            one_of(
+                "type",
+                "Only secrets of this type",
+                &["opaque", "registry", "variable", "ssh", "s3", "document"],
+            ),
+            text("namePrefix", "Only secrets whose names begin so"),
+            text("nameContains", "Only secrets whose names contain this"),
+        ]
+    };
+    let listing = || {
+        [
+            number("limit", "Secrets on a page, at most 1000; 100 when left out"),
+            text("continue", "As the page before returned it"),
+            one_of("sort", "What the list is sorted by", &["name", "created", "updated", "type"]),
+            one_of("order", "Smallest or largest first", &["asc", "desc"]),
+        ]
+    };
+    let watching = || {
+        [
+            flag(
+                "watch",
+                "Stream changes as JSON lines instead of a list; then without limit, continue, sort and order",
+            ),
+            text(
+                "resourceVersion",
+                "Where a watch begins: what a list, a line or a bookmark named. Left out, with what there is. 410 when no longer known",
+            ),
+            number("timeoutSeconds", "How long a watch lasts at most"),
+        ]
+    };
+    let projects = ParameterBuilder::from(text(
+        "project",
+        "A project, `PROJECT` or `ORG/PROJECT`; may be repeated. All that the caller may list when left out",
+    ));
+    let repeated = ArrayBuilder::new().items(RefOr::T(string())).build();
+    let projects = projects.schema(Some(repeated)).build();
+    table
+        .get(
+            paths::SECRETS,
+            "listSecrets",
+            "A project's secrets, without values; or a watch on them",
+        )
+        .tag("secrets")
+        .query(filters())
+        .query(listing())
+        .query(watching())
+        .lists_or_watches();
+    table
+        .get(
+            paths::ALL_SECRETS,
+            "listAllSecrets",
+            "The secrets of several projects; or a watch on them",
+        )
+        .tag("secrets")
+        .query([projects])
+        .query(filters())
+        .query(listing())
+        .query(watching())
+        .lists_or_watches();
+    table
+        .post(paths::SECRETS, "createSecret", "Makes a secret")
+        .tag("secrets")
+        .takes::<SecretWrite>(JSON)
+        .answers_tagged::<SecretBody>("201", "It is made");
+    table
+        .get(paths::SECRET, "readSecret", "A secret's metadata")
+        .tag("secrets")
+        .answers_tagged::<SecretBody>("200", "The secret, without its value");
+    table
+        .put(
+            paths::SECRET,
+            "putSecret",
+            "Makes a secret, or replaces its labels and gives it a new version",
+        )
+        .tag("secrets")
+        .if_match()
+        .takes::<SecretWrite>(JSON)
+        .also::<SecretBody>("200", "It has a new version")
+        .answers_tagged::<SecretBody>("201", "It is made");
+    table
+        .patch(paths::SECRET, "patchSecret", "Changes what is sent and keeps the rest (RFC 7396)")
+        .tag("secrets")
+        .if_match()
+        .takes::<SecretPatch>(MERGE_PATCH)
+        .answers_tagged::<SecretBody>("200", "It is changed");
+    table
+        .delete(
+            paths::SECRET,
+            "deleteSecret",
+            "Deletes a secret; it can be undeleted until it is purged",
+        )
+        .tag("secrets")
+        .if_match()
+        .done("It is deleted, and goes from every cluster");
+    table
+        .get(paths::DATA, "readSecretData", "A version in the clear")
+        .tag("secrets")
+        .query([number("version", "Which version; the newest live one when left out")])
+        .answers_tagged::<SecretData>("200", "The value");
+    table
+        .get(paths::VERSIONS, "listVersions", "A secret's history")
+        .tag("secrets")
+        .answers::<VersionList>("200", "The versions that are kept, oldest first");
+}
+
+fn about_history(table: &mut Table) {
+    table
+        .post(paths::ROLL_BACK, "rollBackSecret", "Makes an earlier version the newest one too")
+        .tag("secrets")
+        .if_match()
+        .takes::<RollbackAction>(JSON)
+        .answers_tagged::<SecretBody>("200", "It has a new version");
+    table
+        .post(
+            paths::DELETE_VERSIONS,
+            "deleteVersions",
+            "Makes versions unreadable until they are undeleted",
+        )
+        .tag("secrets")
+        .if_match()
+        .takes::<VersionsAction>(JSON)
+        .answers_tagged::<SecretBody>("200", "They are deleted");
+    table
+        .post(paths::UNDELETE, "undelete", "Brings back deleted versions, or a deleted secret")
+        .tag("secrets")
+        .if_match()
+        .takes::<UndeleteAction>(JSON)
+        .answers_tagged::<SecretBody>("200", "They are back");
+    table
+        .post(paths::DESTROY, "destroyVersions", "Destroys versions for good; their numbers stay")
+        .tag("secrets")
+        .if_match()
+        .takes::<VersionsAction>(JSON)
+        .answers_tagged::<SecretBody>("200", "They are destroyed");
+    table
+        .post(paths::PURGE, "purgeSecret", "Removes a deleted secret for good")
+        .tag("secrets")
+        .takes::<PurgeAction>(JSON)
+        .done("It is gone");
+    table
+        .get(paths::DELETED_SECRETS, "listDeletedSecrets", "A project's deleted secrets")
+        .tag("secrets")
+        .query([
+            text("labelSelector", "Kubernetes label selector"),
+            text("type", "Only secrets of this type"),
+            text("namePrefix", "Only secrets whose names begin so"),
+            text("nameContains", "Only secrets whose names contain this"),
+            number("limit", "Secrets on a page, at most 1000; 100 when left out"),
+            text("continue", "As the page before returned it"),
+            one_of("sort", "What the list is sorted by", &["name", "created", "updated", "type"]),
+            one_of("order", "Smallest or largest first", &["asc", "desc"]),
+        ])
+        .answers::<SecretList>("200", "A page of them");
+    table
+        .get(paths::DELETED_SECRET, "readDeletedSecret", "A deleted secret's metadata")
+        .tag("secrets")
+        .answers_tagged::<SecretBody>("200", "The deleted secret");
+}
+
+fn about_bindings(table: &mut Table) {
+    table
+        .get(paths::BINDINGS, "listBindings", "A secret's bindings")
+        .tag("bindings")
+        .answers::<BindingList>("200", "The bindings, by project");
+    table
+        .post(paths::BINDINGS, "bindSecret", "Binds a secret to one more project, or changes how")
+        .tag("bindings")
+        .if_match()
+        .takes::<BindingWrite>(JSON)
+        .answers_tagged::<SecretBody>("200", "It is bound");
+    table
+        .delete(paths::BINDING, "unbindSecret", "Ends a binding")
+        .tag("bindings")
+        .if_match()
+        .done("It is ended, and the copies that it made go");
+    table
+        .get(
+            paths::BOUND_SECRETS,
+            "listBoundSecrets",
+            "The secrets of other projects that are bound to this one",
+        )
+        .tag("bindings")
+        .answers::<BoundSecretList>("200", "The secrets, by home and name");
+    table
+        .delete(
+            paths::BOUND_SECRET,
+            "unbindFromProject",
+            "Ends a binding, by who administers the project",
+        )
+        .tag("bindings")
+        .done("It is ended, and the copies that it made go");
+}
+
+fn about_projects(table: &mut Table) {
+    table
+        .get(paths::PROJECTS, "listProjects", "The projects that the caller may list")
+        .tag("projects")
+        .answers::<ProjectList>("200", "The projects, by name");
+    table
+        .post(paths::PROJECTS, "createProject", "Makes a project; an administrator's act")
+        .tag("projects")
+        .takes::<ProjectWrite>(JSON)
+        .answers_tagged::<ProjectBody>("201", "It is made");
+    table
+        .get(paths::PROJECT, "readProject", "One project")
+        .tag("projects")
+        .answers_tagged::<ProjectBody>("200", "The project");
+    table
+        .put(
+            paths::PROJECT,
+            "replaceProject",
+            "Replaces a project's settings; an administrator's act",
+        )
+        .tag("projects")
+        .if_match()
+        .takes::<ProjectWrite>(JSON)
+        .answers_tagged::<ProjectBody>("200", "It is changed");
+    table
+        .patch(paths::PROJECT, "patchProject", "Changes what is sent and keeps the rest (RFC 7396)")
+        .tag("projects")
+        .if_match()
+        .takes::<ProjectPatch>(MERGE_PATCH)
+        .answers_tagged::<ProjectBody>("200", "It is changed");
+    table
+        .delete(paths::PROJECT, "deleteProject", "Removes a project that nothing uses")
+        .tag("projects")
+        .if_match()
+        .done("It is gone");
+    table
+        .get(paths::PROJECTIONS, "listProjections", "How the project's projections stand")
+        .tag("projects")
+        .answers::<ProjectionList>("200", "The projections, by secret and place");
+}
+
+fn about_tokens(table: &mut Table) {
+    table
+        .get(paths::WHOAMI, "whoAmI", "Who is asking")
+        .tag("tokens")
+        .answers::<WhoAmI>("200", "The token and its rights");
+    table
+        .get(paths::TOKENS, "listTokens", "All tokens; for administrators")
+        .tag("tokens")
+        .answers::<TokenList>("200", "The tokens, oldest first");
+    table
+        .post(paths::TOKENS, "createToken", "Makes a token; an administrator's act")
+        .tag("tokens")
+        .takes::<TokenWrite>(JSON)
+        .answers::<TokenMinted>("201", "The token, shown this once");
+    table
+        .delete(paths::TOKEN, "revokeToken", "Ends a token; an administrator's act")
+        .tag("tokens")
+        .done("It opens nothing any more");
+}
+
+fn about_the_daemon(table: &mut Table) {
+    table
+        .get(paths::SYNC, "readSyncStatus", "How the worker that projects into Kubernetes stands")
+        .tag("daemon")
+        .answers::<SyncStatus>("200", "How it stands");
+    table
+        .post(
+            paths::RELEASE_BRAKE,
+            "releaseBrake",
+            "Lets the worker delete what its brake holds back now; an administrator's act",
+        )
+        .tag("daemon")
+        .done("It goes on");
+    table.get(paths::HEALTHZ, "isAlive", "Whether the daemon lives").tag("daemon").open_to_all();
+    table
+        .get(paths::READYZ, "isReady", "Whether the daemon takes requests")
+        .tag("daemon")
+        .open_to_all();
+}
+
+/// The document while it is made.
+struct Table {
+    paths: Paths,
+    schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+impl Table {
+    fn get(&mut self, path: &'static str, id: &str, summary: &str) -> Entry<'_> {
+        self.entry(HttpMethod::Get, path, id, summary)
+    }
+
+    fn post(&mut self, path: &'static str, id: &str, summary: &str) -> Entry<'_> {
+        self.entry(HttpMethod::Post, path, id, summary)
+    }
+
+    fn put(&mut self, path: &'static str, id: &str, summary: &str) -> Entry<'_> {
+        self.entry(HttpMethod::Put, path, id, summary)
+    }
+
+    fn patch(&mut self, path: &'static str, id: &str, summary: &str) -> Entry<'_> {
+        self.entry(HttpMethod::Patch, path, id, summary)
+    }
+
+    fn delete(&mut self, path: &'static str, id: &str, summary: &str) -> Entry<'_> {
+        self.entry(HttpMethod::Delete, path, id, summary)
+    }
+
+    fn entry(
+        &mut self,
+        method: HttpMethod,
+        path: &'static str,
+        id: &str,
+        summary: &str,
+    ) -> Entry<'_> {
+        let operation = OperationBuilder::new()
+            .operation_id(Some(id))
+            .summary(Some(summary))
+            .response("default", problem());
+        let mut entry = Entry { table: self, method, path, operation };
+        for name in names(path) {
+            entry = entry.parameter(in_path(name));
+        }
+        entry
+    }
+
+    /// Takes a type and all that it is made of into the components.
+    fn learn<T: ToSchema>(&mut self) {
+        self.schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(&mut self.schemas);
+    }
+}
+
+/// One operation while it is made.
+struct Entry<'a> {
+    table: &'a mut Table,
+    method: HttpMethod,
+    path: &'static str,
+    operation: OperationBuilder,
+}
+
+impl Entry<'_> {
+    fn tag(mut self, tag: &str) -> Self {
+        self.operation = self.operation.tag(tag);
+        self
+    }
+
+    fn parameter(mut self, parameter: Parameter) -> Self {
+        self.operation = self.operation.parameter(parameter);
+        self
+    }
+
+    fn query<const N: usize>(self, parameters: [Parameter; N]) -> Self {
+        parameters.into_iter().fold(self, Self::parameter)
+    }
+
+    fn if_match(self) -> Self {
+        let about = "The ETag that the caller has seen; 409 when the resource has changed since";
+        let header = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(about))
+            .schema(Some(string()));
+        self.parameter(header.build())
+    }
+
+    fn takes<T: ToSchema>(mut self, media_type: &str) -> Self {
+        self.table.learn::<T>();
+        let body = RequestBodyBuilder::new()
+            .required(Some(Required::True))
+            .content(media_type, ContentBuilder::new().schema(Some(reference::<T>())).build());
+        self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
+    fn also<T: ToSchema>(mut self, status: &str, about: &str) -> Self {
+        self.table.learn::<T>();
+        let content = ContentBuilder::new().schema(Some(reference::<T>())).build();
+        let response = ResponseBuilder::new().description(about).content(JSON, content);
+        self.operation = self.operation.response(status, response.build());
+        self
+    }
+
+    fn answers<T: ToSchema>(self, status: &str, about: &str) {
+        self.also::<T>(status, about).finish();
+    }
+
+    /// An answer about one version of a resource, which its `ETag` names.
+    fn answers_tagged<T: ToSchema>(mut self, status: &str, about: &str) {
+        self.table.learn::<T>();
+        let content = ContentBuilder::new().schema(Some(reference::<T>())).build();
+        let tag = HeaderBuilder::new().schema(Some(string())).build();
+        let response =
+            ResponseBuilder::new().description(about).content(JSON, content).header("ETag", tag);
+        self.operation = self.operation.response(status, response.build());
+        self.finish();
+    }
+
+    fn lists_or_watches(mut self) {
+        self.table.learn::<SecretList>();
+        self.table.learn::<WatchLine>();
+        let list = ContentBuilder::new().schema(Some(reference::<SecretList>())).build();
+        let about = "Each line is a WatchLine.";
+        let lines = ObjectBuilder::new().schema_type(Type::String).description(Some(about));
+        let lines = ContentBuilder::new().schema(Some(lines.build())).build();
+        let response = ResponseBuilder::new()
+            .description("A page of the list; or, with `watch=true`, JSON lines")
+            .content(JSON, list)
+            .content(LINES, lines);
+        self.operation = self.operation.response("200", response.build());
+        self.finish();
+    }
+
+    fn done(mut self, about: &str) {
+        let response = ResponseBuilder::new().description(about).build();
+        self.operation = self.operation.response("204", response);
+        self.finish();
+    }
+
+    fn open_to_all(mut self) {
+        let status = ObjectBuilder::new().property("status", string()).required("status").build();
+        let content = ContentBuilder::new().schema(Some(status)).build();
+        let response = ResponseBuilder::new().description("It does").content(JSON, content).build();
+        let nobody: [SecurityRequirement; 0] = [];
+        self.operation = self.operation.response("200", response).securities(Some(nobody));
+        self.finish();
+    }
+
+    fn finish(self) {
+        let operation: Operation = self.operation.build();
+        self.table.paths.add_path_operation(self.path, vec![self.method], operation);
+    }
+}
+
+fn reference<T: ToSchema>() -> RefOr<Schema> {
+    Ref::from_schema_name(T::name()).into()
+}
+
+fn problem() -> utoipa::openapi::Response {
+    let content = ContentBuilder::new().schema(Some(reference::<Problem>())).build();
+    let about = "A problem document (RFC 9457) that names the field and the fix";
+    ResponseBuilder::new().description(about).content(PROBLEM, content).build()
+}
+
+/// The names in a path's braces.
+fn names(path: &str) -> impl Iterator<Item = &str> {
+    path.split('{').skip(1).filter_map(|rest| rest.split('}').next())
+}
+
+fn in_path(name: &str) -> Parameter {
+    let about = match name {
+        "org" | "bound_org" => "The organization; `default` unless there are others",
+        "project" | "bound_project" => "The project",
+        "name" => "The secret's name; a slash or colon in it travels percent-encoded",
+        "uid" => "The secret's identity",
+        _ => "The token's identity",
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(about))
+        .schema(Some(string()))
+        .build()
+}
+
+fn text(name: &str, about: &str) -> Parameter {
+    in_query(name, about, string())
+}
+
+fn number(name: &str, about: &str) -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::Integer))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(1));
+    in_query(name, about, schema.build().into())
+}
+
+fn flag(name: &str, about: &str) -> Parameter {
+    in_query(name, about, ObjectBuilder::new().schema_type(Type::Boolean).build().into())
+}
+
+fn one_of(name: &str, about: &str, values: &[&str]) -> Parameter {
+    let values = values.iter().map(|value| json!(value));
+    let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(values));
+    in_query(name, about, schema.build().into())
+}
+
+fn in_query(name: &str, about: &str, schema: Schema) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(about))
+        .schema(Some(schema))
+        .build()
+}
+
+fn string() -> Schema {
+    ObjectBuilder::new().schema_type(Type::String).build().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// If you're here because this failed: the contract changed. When that was meant, run the test
+    /// again with `TRESOR_BLESS=1` and commit the document.
+    #[test]
+    fn the_committed_document_is_what_the_code_makes() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let made = openapi().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("TRESOR_BLESS").is_some() {
+            std::fs::write(file, &made).unwrap();
+        }
+        assert!(std::fs::read_to_string(file).unwrap_or_default() == made, "{file} differs");
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let document = openapi();
+        let mut ids: Vec<String> = Vec::new();
+        for item in document.paths.paths.values() {
+            for operation in [&item.get, &item.put, &item.post, &item.patch, &item.delete] {
+                ids.extend(operation.iter().filter_map(|found| found.operation_id.clone()));
+            }
+        }
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((ids.len(), count > 30), (count, true));
+    }
+}

@@ -1,0 +1,62 @@
+//! The paths of the native API: the server's routes and the OpenAPI document are made of these.
+
+/// The OpenAPI document.
+pub const OPENAPI: &str = "/tresor/v1/openapi.json";
+/// Who is asking.
+pub const WHOAMI: &str = "/tresor/v1/whoami";
+/// Tokens.
+pub const TOKENS: &str = "/tresor/v1/tokens";
+/// One token.
+pub const TOKEN: &str = "/tresor/v1/tokens/{id}";
+/// Secrets of several projects.
+pub const ALL_SECRETS: &str = "/tresor/v1/secrets";
+/// Projects.
+pub const PROJECTS: &str = "/tresor/v1/orgs/{org}/projects";
+/// One project.
+pub const PROJECT: &str = "/tresor/v1/orgs/{org}/projects/{project}";
+/// A project's projections.
+pub const PROJECTIONS: &str = "/tresor/v1/orgs/{org}/projects/{project}/projections";
+/// What is bound to a project.
+pub const BOUND_SECRETS: &str = "/tresor/v1/orgs/{org}/projects/{project}/bindings";
+/// One secret that is bound to a project.
+pub const BOUND_SECRET: &str = "/tresor/v1/orgs/{org}/projects/{project}/bindings/{uid}";
+/// A project's deleted secrets.
+pub const DELETED_SECRETS: &str = "/tresor/v1/orgs/{org}/projects/{project}/deleted-secrets";
+/// One deleted secret.
+pub const DELETED_SECRET: &str = "/tresor/v1/orgs/{org}/projects/{project}/deleted-secrets/{uid}";
+/// A project's secrets.
+pub const SECRETS: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets";
+/// One secret.
+pub const SECRET: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}";
+/// A secret's value.
+pub const DATA: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/data";
+/// A secret's history.
+pub const VERSIONS: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/versions";
+/// A secret's bindings.
+pub const BINDINGS: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/bindings";
+/// One binding of a secret.
+pub const BINDING: &str =
+    "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/bindings/{bound_org}/{bound_project}";
+/// Makes an earlier version the newest one too.
+pub const ROLL_BACK: &str =
+    "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/actions/rollback";
+/// Deletes versions.
+pub const DELETE_VERSIONS: &str =
+    "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/actions/delete";
+/// Undeletes versions, or a secret.
+pub const UNDELETE: &str =
+    "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/actions/undelete";
+/// Destroys versions.
+pub const DESTROY: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/actions/destroy";
+/// Purges a deleted secret.
+pub const PURGE: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/actions/purge";
+/// How the worker that projects stands.
+pub const SYNC: &str = "/tresor/v1/sync";
+/// Lets the worker delete what its brake holds back.
+pub const RELEASE_BRAKE: &str = "/tresor/v1/sync/actions/release-brake";
+/// Whether the daemon lives.
+pub const HEALTHZ: &str = "/healthz";
+/// Whether the daemon takes requests.
+pub const READYZ: &str = "/readyz";
+/// Metrics.
+pub const METRICS: &str = "/metrics";

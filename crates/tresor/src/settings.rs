@@ -1,0 +1,271 @@
+//! Every setting of the daemon, in one table: its flag, environment variable, key in the
+//! configuration file, default and reference all come from here.
+//!
+//! `CONFIG.md` is the reference, made from the table and compared by a test.
+
+mod file;
+mod merge;
+#[cfg(test)]
+mod reference;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use sync::LeaseName;
+
+use crate::logging;
+
+pub(crate) use merge::{Loaded, Origin, Sources};
+
+/// What a daemon goes by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The directory that holds keyring and store.
+    pub data_dir: Option<PathBuf>,
+    /// The file that holds the root key.
+    pub root_key_file: Option<PathBuf>,
+    /// The file that holds the passphrase.
+    pub passphrase_file: Option<PathBuf>,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Whether an address other than loopback is listened on without TLS.
+    pub insecure_plain_http: bool,
+    /// The cluster to project into.
+    pub kubeconfig: Option<PathBuf>,
+    /// Whether to project into the cluster that the daemon runs in.
+    pub in_cluster: bool,
+    /// What that cluster is called.
+    pub cluster_name: String,
+    /// The log levels, where they are not those of the command.
+    pub log: Option<String>,
+    /// What a line of the log looks like.
+    pub log_format: LogFormat,
+    /// How many versions of a secret are kept.
+    pub keep_versions: u32,
+    /// After how many days a deleted secret is purged; 0 is at once.
+    pub purge_after_days: u32,
+    /// How many seconds a watch lasts at most.
+    pub max_watch_seconds: u32,
+    /// How many seconds pass between two bookmarks of a watch.
+    pub bookmark_seconds: u32,
+    /// How many connections are open at once.
+    pub max_connections: u32,
+    /// How many requests are served at once.
+    pub max_requests: u32,
+    /// The address for `/metrics` alone.
+    pub metrics_listen: Option<SocketAddr>,
+    /// The Kubernetes Lease that the sync worker's leader holds.
+    pub lease: Option<LeaseName>,
+    /// How many Kubernetes Secrets one turn of the sync worker deletes at most.
+    pub max_deletions: u32,
+}
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object.
+    Json,
+    /// Text for people.
+    #[default]
+    Text,
+}
+
+/// One row of the table.
+pub(crate) struct Setting {
+    /// The key in the file and, behind two hyphens, the flag.
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) form: Form,
+    /// As it would stand in a flag; nothing when the setting has no default.
+    pub(crate) default: Option<&'static str>,
+    /// Something other than the default, for messages and the reference.
+    pub(crate) example: &'static str,
+    /// Whether SIGHUP applies a change; else it needs a restart.
+    pub(crate) live: bool,
+    store: fn(&mut Settings, &str) -> bool,
+}
+
+/// What a setting takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Address,
+    Flag,
+    Lease,
+    Levels,
+    LogFormat,
+    Number(u32, u32),
+    Path,
+    Text,
+}
+
+macro_rules! row {
+    ($field:ident, $name:literal, $form:expr, $default:expr, $example:literal, $store:ident, $about:literal) => {
+        Setting {
+            name: $name,
+            about: $about,
+            form: $form,
+            default: $default,
+            example: $example,
+            live: matches!($form, Form::Levels),
+            store: |settings, text| $store(&mut settings.$field, text),
+        }
+    };
+}
+
+use Form::{Address, Flag, Lease, Levels, Number, Path, Text};
+
+#[rustfmt::skip]
+pub(crate) static TABLE: [Setting; 19] = [
+    row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
+        "The directory that holds keyring and store; `tresor init` makes it."),
+    row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
+        "The file that holds the root key: 32 bytes in base64 or hexadecimal, mode 0600."),
+    row!(passphrase_file, "passphrase-file", Path, None, "/etc/tresor/passphrase", set_some,
+        "The file that holds the passphrase: one line, mode 0600."),
+    row!(listen, "listen", Address, Some("127.0.0.1:8220"), "127.0.0.1:8221", set,
+        "The address to listen on; port 0 takes a free one."),
+    row!(insecure_plain_http, "insecure-plain-http", Flag, Some("false"), "true", set,
+        "Listen on an address other than loopback although values then travel in the clear."),
+    row!(kubeconfig, "kubeconfig", Path, None, "/etc/tresor/kubeconfig", set_some,
+        "The cluster to project into; never ~/.kube/config unless it is named here."),
+    row!(in_cluster, "in-cluster", Flag, Some("false"), "true", set,
+        "Project into the cluster that this daemon runs in, with its pod's service account."),
+    row!(cluster_name, "cluster-name", Text, Some("default"), "west", set,
+        "What that cluster is called in the status of projections."),
+    row!(log, "log", Levels, None, "info,sync=debug", set_some,
+        "What is logged; without it `info` and, for other commands than `serve`, `error`."),
+    row!(log_format, "log-format", Form::LogFormat, Some("text"), "json", set,
+        "What a line of the log looks like."),
+    row!(keep_versions, "keep-versions", Number(1, 100), Some("10"), "20", set,
+        "How many versions of a secret are kept."),
+    row!(purge_after_days, "purge-after-days", Number(0, 36_500), Some("30"), "7", set,
+        "After how many days a deleted secret is purged; 0 is at once."),
+    row!(max_watch_seconds, "max-watch-seconds", Number(1, 86_400), Some("3600"), "600", set,
+        "How many seconds a watch lasts at most."),
+    row!(bookmark_seconds, "bookmark-seconds", Number(1, 3_600), Some("30"), "60", set,
+        "How many seconds pass between two bookmarks of a watch."),
+    row!(max_connections, "max-connections", Number(16, 65_536), Some("2048"), "4096", set,
+        "How many connections are open at once."),
+    row!(max_requests, "max-requests", Number(1, 65_536), Some("256"), "512", set,
+        "How many requests are served at once."),
+    row!(metrics_listen, "metrics-listen", Address, None, "127.0.0.1:9220", set_some,
+        "An address for /metrics alone."),
+    row!(lease, "lease", Lease, None, "tresor/sync", set_some,
+        "The Kubernetes Lease by which several sync workers choose their leader."),
+    row!(max_deletions, "max-deletions", Number(0, 100_000), Some("100"), "20", set,
+        "How many Kubernetes Secrets one turn of the sync worker deletes at most."),
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut settings = Self {
+            data_dir: None,
+            root_key_file: None,
+            passphrase_file: None,
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            insecure_plain_http: false,
+            kubeconfig: None,
+            in_cluster: false,
+            cluster_name: String::new(),
+            log: None,
+            log_format: LogFormat::Text,
+            keep_versions: 0,
+            purge_after_days: 0,
+            max_watch_seconds: 0,
+            bookmark_seconds: 0,
+            max_connections: 0,
+            max_requests: 0,
+            metrics_listen: None,
+            lease: None,
+            max_deletions: 0,
+        };
+        for setting in &TABLE {
+            let fits = setting.default.is_none_or(|text| setting.store(&mut settings, text));
+            debug_assert!(fits, "{}", setting.name);
+        }
+        settings
+    }
+}
+
+impl Setting {
+    /// The row of a name.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|setting| setting.name == name)
+    }
+
+    /// The environment variable.
+    pub(crate) fn variable(&self) -> String {
+        format!("TRESOR_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// Takes a text over, when it is one that the setting takes.
+    fn store(&self, settings: &mut Settings, text: &str) -> bool {
+        self.form.accepts(text) && (self.store)(settings, text)
+    }
+
+    /// What would be right.
+    fn takes(&self) -> String {
+        format!("it takes {}, such as {}", self.form.takes(), self.example)
+    }
+}
+
+impl Form {
+    pub(crate) fn takes(self) -> String {
+        match self {
+            Address => "an IP address with a port".to_owned(),
+            Flag => "true or false".to_owned(),
+            Lease => "NAMESPACE/NAME of a Kubernetes Lease".to_owned(),
+            Levels => "log levels: LEVEL or TARGET=LEVEL, with commas between them".to_owned(),
+            Self::LogFormat => "text or json".to_owned(),
+            Number(least, most) => format!("a number from {least} to {most}"),
+            Path => "a path".to_owned(),
+            Text => "a name of 1 to 253 characters".to_owned(),
+        }
+    }
+
+    /// What stands for the value in a help text.
+    pub(crate) const fn placeholder(self) -> &'static str {
+        match self {
+            Address => "ADDRESS",
+            Flag => "BOOL",
+            Lease => "NAMESPACE/NAME",
+            Levels => "LEVELS",
+            Self::LogFormat => "FORMAT",
+            Number(..) => "NUMBER",
+            Path => "PATH",
+            Text => "NAME",
+        }
+    }
+
+    /// What the type alone does not check.
+    fn accepts(self, text: &str) -> bool {
+        match self {
+            Number(least, most) => text.parse().is_ok_and(|n: u32| (least..=most).contains(&n)),
+            Levels => logging::levels(text).is_some(),
+            Path => !text.is_empty(),
+            Text => (1..=253).contains(&text.len()) && !text.contains(char::is_control),
+            Address | Flag | Lease | Self::LogFormat => true,
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            _ => Err(()),
+        }
+    }
+}
+
+fn set<T: FromStr>(field: &mut T, text: &str) -> bool {
+    text.parse().map(|value| *field = value).is_ok()
+}
+
+fn set_some<T: FromStr>(field: &mut Option<T>, text: &str) -> bool {
+    text.parse().map(|value| *field = Some(value)).is_ok()
+}
