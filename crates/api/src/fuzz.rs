@@ -1,12 +1,12 @@
 //! What `fuzz/` calls. Each function answers whether something accepted its input.
 
-use domain::Invalid;
+use domain::{Invalid, Labels, Payload, Plaintext};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    BindingWrite, ProjectPatch, ProjectWrite, PurgeAction, RollbackAction, SecretWrite, TokenWrite,
-    UndeleteAction, VersionsAction, parse,
+    BindingWrite, ProjectPatch, ProjectWrite, PurgeAction, RollbackAction, SecretPatch,
+    SecretWrite, TokenWrite, UndeleteAction, VersionsAction, parse,
 };
 
 /// Stands for a secret that was sent in the wrong place.
@@ -48,9 +48,16 @@ fn read(body: &[u8]) -> bool {
         }),
         check::<PurgeAction>(body, |body| vec![body.uid().err()]),
         check::<RollbackAction>(body, |body| vec![body.expected().err()]),
+        check::<SecretPatch>(body, |body| {
+            let labels = body.labels(&Labels::default()).err();
+            let payload = Payload::variable(Plaintext::new(Vec::new()));
+            let payload = payload.and_then(|current| body.payload(&current)).err();
+            vec![labels, body.bindings().err(), body.expected().err(), payload]
+        }),
         check::<SecretWrite>(body, |body| {
             let payload = body.payload(None).err();
-            vec![body.name().err(), body.labels().err(), body.expected().err(), payload]
+            let others = [body.labels().err(), body.spec.bindings().err(), body.expected().err()];
+            [vec![body.name().err(), payload], others.into()].concat()
         }),
         check::<TokenWrite>(body, |_| vec![]),
         check::<UndeleteAction>(body, |body| {
