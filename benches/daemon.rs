@@ -115,13 +115,13 @@ impl Connection {
         self.get(&format!("{}?limit=1", self.secrets))
     }
 
-    /// The lines of a watch from a resource version.
+    /// The lines of a watch from a resource version, until it breaks off.
     ///
     /// # Panics
-    /// When it is refused, or breaks off.
+    /// When it is refused.
     pub fn watch(&mut self, from: &str) -> impl Iterator<Item = String> + Send + use<> {
         let url = format!("{}?watch=true&resourceVersion={from}", self.secrets);
-        BufReader::new(self.open(&url)).lines().map(|line| line.expect("a watch goes on"))
+        BufReader::new(self.open(&url)).lines().map_while(Result::ok)
     }
 
     fn get(&mut self, url: &str) -> String {

@@ -11,6 +11,8 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use serde_json::Value;
 
 const MISSED: usize = 1000;
+/// No line takes this long unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -84,7 +86,9 @@ impl Watchers {
         let answer = connection.put("watched");
         let write = Write { started, acknowledged: Instant::now() };
         let expected = resource_version(&answer);
-        let arrivals = self.arrivals.iter().take(self.count).map(|(arrival, version)| {
+        let arrivals = (0..self.count).map(|_| {
+            let arrived = self.arrivals.recv_timeout(PATIENCE);
+            let (arrival, version) = arrived.expect("a line comes to every watcher");
             assert_eq!(version, expected, "a line came twice or not at all");
             arrival
         });
