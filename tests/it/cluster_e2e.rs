@@ -16,7 +16,7 @@ use crate::client::{Actor, project, secret};
 use crate::harness::{Daemon, Fresh, fresh, fresh_with, run, skip, tresor, wait_until};
 
 /// The cluster, started by the first test that wants it. Its servers end with this process.
-fn cluster() -> Option<&'static Cluster> {
+pub(crate) fn cluster() -> Option<&'static Cluster> {
     static CLUSTER: OnceLock<Option<(TempDir, Cluster)>> = OnceLock::new();
     let started = CLUSTER.get_or_init(|| {
         let assets = Assets::find()?;
@@ -34,15 +34,20 @@ fn cluster() -> Option<&'static Cluster> {
 /// own.
 pub(crate) struct Attached {
     cluster: &'static Cluster,
-    fresh: Fresh,
+    pub(crate) fresh: Fresh,
     namespace: &'static str,
 }
 
 impl Attached {
     pub(crate) fn start(namespace: &'static str) -> Option<Self> {
+        Self::start_with(namespace, &[])
+    }
+
+    /// As [`Self::start`], with further arguments for the daemon.
+    pub(crate) fn start_with(namespace: &'static str, arguments: &[&str]) -> Option<Self> {
         let cluster = cluster()?;
         let fresh = fresh_with(|serve| {
-            serve.arg("--kubeconfig").arg(cluster.kubeconfig());
+            serve.arg("--kubeconfig").arg(cluster.kubeconfig()).args(arguments);
         });
         let attached = Self { cluster, fresh, namespace };
         attached.kubectl(&["create", "namespace", namespace]);
@@ -62,7 +67,7 @@ impl Attached {
     }
 
     #[track_caller]
-    fn kubectl(&self, args: &[&str]) -> String {
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
         let output = self.cluster.kubectl(args).unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -88,19 +93,19 @@ impl Attached {
         object["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
     }
 
-    fn put(&self, name: &str, value: &str) {
+    pub(crate) fn put(&self, name: &str, value: &str) {
         self.admin().try_put_value(&secret("ml", name), value).unwrap();
     }
 
     #[track_caller]
-    fn wait_for_value(&self, name: &str, value: &str) {
+    pub(crate) fn wait_for_value(&self, name: &str, value: &str) {
         let expected = BTreeMap::from([("value".to_owned(), value.as_bytes().to_vec())]);
         let holds = || self.data(name).as_ref() == Some(&expected);
         wait_until(&format!("{name} holds {value} and nothing else"), holds);
     }
 
     #[track_caller]
-    fn wait_for_state(&self, name: &str, state: &str) -> Value {
+    pub(crate) fn wait_for_state(&self, name: &str, state: &str) -> Value {
         wait_for_state(self.admin(), name, state)
     }
 }

@@ -19,6 +19,7 @@ mod harness;
 mod leaks;
 mod limits;
 mod native_api;
+mod projections;
 mod root_key;
 mod start;
 mod tidy;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use authz::{Actor, List, Permit, WholeStore, decide};
 use domain::ResourceVersion;
@@ -10,6 +11,8 @@ use vault::Vault;
 
 /// How many watches are open at once.
 const MAX_WATCHES: usize = 4096;
+/// After how long changes that could not be read are read again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What all watches share.
 pub(crate) struct Hub {
@@ -90,18 +93,23 @@ impl Hub {
             }
             revisions.borrow_and_update();
             let reader = vault.clone();
-            match tokio::task::spawn_blocking(move || reader.keep_up(&permit(&reader)?)).await {
+            let kept_up = tokio::task::spawn_blocking(move || reader.keep_up(&permit(&reader)?));
+            let again = match kept_up.await {
                 Ok(Ok(reached)) => {
                     self.reached.send_replace(Some(reached));
+                    Duration::MAX
                 }
                 Ok(Err(error)) => {
                     tracing::error!(%error, "changes cannot be read for those who watch");
+                    RETRY
                 }
-                Err(_) => return,
-            }
+                // A panic is a defect of ours, and has said so; who watches must not starve of it.
+                Err(_) => RETRY,
+            };
             tokio::select! {
                 changed = revisions.changed() => if changed.is_err() { return },
                 _ = closing.changed() => return,
+                () = tokio::time::sleep(again) => {}
             }
         }
     }

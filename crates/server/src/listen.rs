@@ -15,7 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 
 use crate::App;
@@ -115,6 +115,7 @@ impl Listener {
         stop: impl Future<Output = ()>,
     ) {
         let graceful = GracefulShutdown::new();
+        let (stopping, stopped) = watch::channel(());
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -124,8 +125,14 @@ impl Listener {
             let Some((stream, slot)) = accepted else { continue };
             let service = TowerToHyperService::new(router.clone());
             let watcher = graceful.watcher();
+            let mut stopped = stopped.clone();
             tokio::spawn(async move {
-                let spoken = tokio::time::timeout(HEADER_TIMEOUT, protocol(&stream)).await;
+                let spoken = tokio::time::timeout(HEADER_TIMEOUT, protocol(&stream));
+                let spoken = tokio::select! {
+                    spoken = spoken => spoken,
+                    // Who has said nothing yet has nothing in flight.
+                    _ = stopped.changed() => return,
+                };
                 let builder = match spoken {
                     Ok(Ok(Protocol::Http1)) => builder().http1_only(),
                     Ok(Ok(Protocol::Http2)) => builder().http2_only(),
@@ -140,7 +147,7 @@ impl Listener {
                 drop(slot);
             });
         }
-        drop(self.0);
+        drop((self.0, stopping));
         if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests were still in flight when the time to drain ended");
         }
@@ -246,4 +253,87 @@ async fn log(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) 
         "request served"
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    //! On paused time, which jumps on as soon as everyone waits: what takes ten seconds takes none.
+
+    use std::net::Ipv4Addr;
+
+    use axum::body::Body;
+    use axum::routing::get;
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// More than all socket buffers on the way hold.
+    const LARGE: usize = 64 << 20;
+
+    struct Served {
+        address: SocketAddr,
+        connections: Arc<Semaphore>,
+        stop: oneshot::Sender<()>,
+        running: JoinHandle<()>,
+    }
+
+    async fn serve() -> Served {
+        let large = || async { Body::from(Bytes::from(vec![0; LARGE])) };
+        let silent = || async {
+            Body::from_stream(futures::stream::pending::<Result<Bytes, std::convert::Infallible>>())
+        };
+        let router = Router::new().route("/large", get(large)).route("/silent", get(silent));
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), false).await.unwrap();
+        // One for the connection, and one that the listener holds ready for the next.
+        let (address, connections) = (listener.address().unwrap(), Arc::new(Semaphore::new(2)));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let running = tokio::spawn(listener.accept_until(router, connections.clone(), stopped));
+        Served { address, connections, stop, running }
+    }
+
+    async fn ask(address: SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: tresor.test\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // The answer has begun.
+        stream.read_exact(&mut [0]).await.unwrap();
+        stream
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_does_not_wait_for_who_has_said_nothing() {
+        let Served { address, connections, stop, running } = serve().await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        while connections.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let begun = tokio::time::Instant::now();
+        stop.send(()).unwrap();
+        running.await.unwrap();
+        assert!(begun.elapsed() < HEADER_TIMEOUT, "{:?}", begun.elapsed());
+        assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_an_answer_gives_up_the_connection() {
+        let served = serve().await;
+        let begun = tokio::time::Instant::now();
+        let _unread = ask(served.address, "/large").await;
+        let slot = tokio::time::timeout(2 * WRITE_TIMEOUT, served.connections.acquire()).await;
+        assert!(slot.is_ok(), "the connection is still served");
+        assert!(begun.elapsed() >= WRITE_TIMEOUT, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_with_nothing_to_send_goes_on() {
+        let served = serve().await;
+        let mut quiet = ask(served.address, "/silent").await;
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(10 * WRITE_TIMEOUT, quiet.read_to_end(&mut rest)).await;
+        assert!(ended.is_err(), "{}", String::from_utf8_lossy(&rest));
+    }
 }

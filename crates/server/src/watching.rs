@@ -63,7 +63,7 @@ impl Watching {
             let mut session = Session::new(self, lines);
             if let End::Told(problem) = session.run().await {
                 let mut problem = *problem;
-                problem.resource_version = Some(session.at_text());
+                problem.resource_version = session.at.map(|at| at.to_string().into());
                 last.send(line(&WatchLine::Error(Box::new(problem))));
             }
         });
@@ -89,10 +89,6 @@ impl Session {
         let ends = Instant::now() + watching.lasts;
         let bookmark_due = Instant::now() + watching.app.limits().bookmark;
         Self { at: watching.from, watching, lines, reached, closing, bookmark_due, ends }
-    }
-
-    fn at_text(&self) -> Box<str> {
-        self.at.map(|at| at.to_string()).unwrap_or_default().into()
     }
 
     async fn run(&mut self) -> End {
@@ -154,6 +150,7 @@ impl Session {
                 self.send(lines.into()).await?;
             }
             match page.next {
+                Some(_) if self.is_over() => return Err(End::Quiet),
                 Some(next) => query.continue_ = Some(next),
                 None => {
                     self.at = Some(page.resource_version);
