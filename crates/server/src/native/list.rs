@@ -13,7 +13,7 @@ use vault::{ListQuery, Sort};
 
 use super::show;
 use crate::answer::{Failure, json};
-use crate::app::App;
+use crate::app::{App, unauthorized};
 use crate::extract::{Caller, InProject, Query};
 use crate::watching::{Watching, page, permits_of};
 
@@ -119,6 +119,7 @@ async fn watch(
     let from = query.text("resourceVersion").map(resource_version).transpose()?;
     let longest = app.limits().watch;
     let lasts = query.number("timeoutSeconds")?.map(Duration::from_secs).unwrap_or(longest);
+    let watcher = caller.actor.as_token().map(|token| token.id).ok_or_else(unauthorized)?;
     let (token, named) = (caller.token.clone(), projects.clone());
     app.act(caller, move |vault, actor| {
         for permit in permits_of(vault, actor, named.as_deref())? {
@@ -131,8 +132,8 @@ async fn watch(
         Ok(())
     })
     .await?;
-    let place = app.hub().enter().ok_or_else(|| {
-        let detail = "The daemon has as many watches as it takes. Try again.";
+    let place = app.hub().enter(watcher).ok_or_else(|| {
+        let detail = "As many watches are open as the daemon takes, or as one token may have. End one, or try again.";
         Problem::new(ProblemKind::Busy, detail)
     })?;
     let lasts = lasts.min(longest);
