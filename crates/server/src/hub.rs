@@ -1,16 +1,20 @@
 //! Where watchers wait: one task takes new events into memory, and wakes them all.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use authz::{Actor, List, Permit, WholeStore, decide};
-use domain::ResourceVersion;
+use domain::{ResourceVersion, Uid};
 use tokio::sync::{Notify, watch};
 use vault::Vault;
 
 /// How many watches are open at once.
 const MAX_WATCHES: usize = 4096;
+/// How many of them one token has, so that no client shuts out the others.
+const MAX_OF_ONE: usize = MAX_WATCHES / 4;
 /// After how long changes that could not be read are read again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -19,19 +23,36 @@ pub(crate) struct Hub {
     reached: watch::Sender<Option<ResourceVersion>>,
     closing: watch::Sender<bool>,
     wanted: Notify,
-    open: AtomicUsize,
+    places: Mutex<Places>,
     /// Watches that were cut off because their client did not read.
     pub(crate) cut_off: AtomicU64,
     /// Lines that were sent.
     pub(crate) lines: AtomicU64,
 }
 
+/// The watches that are open, by token.
+#[derive(Default)]
+struct Places {
+    open: usize,
+    by_token: HashMap<Uid, usize>,
+}
+
 /// A place among the watches; given back on drop.
-pub(crate) struct Place(Arc<Hub>);
+pub(crate) struct Place {
+    hub: Arc<Hub>,
+    token: Uid,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        let mut places = self.hub.places();
+        places.open -= 1;
+        if let Entry::Occupied(mut mine) = places.by_token.entry(self.token) {
+            *mine.get_mut() -= 1;
+            if *mine.get() == 0 {
+                mine.remove();
+            }
+        }
     }
 }
 
@@ -41,22 +62,33 @@ impl Hub {
             reached: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             wanted: Notify::new(),
-            open: AtomicUsize::new(0),
+            places: Mutex::default(),
             cut_off: AtomicU64::new(0),
             lines: AtomicU64::new(0),
         })
     }
 
-    /// A place for one more watch, if there is one.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
-        let grow = |open| (open < MAX_WATCHES).then_some(open + 1);
-        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).ok()?;
-        Some(Place(self.clone()))
+    /// A place for one more watch of a token, if there is one.
+    pub(crate) fn enter(self: &Arc<Self>, token: Uid) -> Option<Place> {
+        let mut places = self.places();
+        let mine = places.by_token.get(&token).copied().unwrap_or_default();
+        if places.open >= MAX_WATCHES || mine >= MAX_OF_ONE {
+            return None;
+        }
+        places.open += 1;
+        places.by_token.insert(token, mine + 1);
+        drop(places);
+        Some(Place { hub: self.clone(), token })
     }
 
     /// How many watches are open.
     pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.places().open
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        // Nothing panics between two counts, so they are right whoever panicked.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A receiver that is woken whenever there is something new.
@@ -119,4 +151,34 @@ impl Hub {
 pub(crate) fn permit(vault: &Vault) -> Result<Permit<List, WholeStore>, vault::VaultError> {
     decide(&Actor::sync_worker(), WholeStore, vault.clock().now())
         .map_err(vault::VaultError::NotPermitted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(hub: &Arc<Hub>, token: u8, wanted: usize) -> Vec<Place> {
+        let token = Uid::from_bytes([token; 16]);
+        std::iter::from_fn(|| hub.enter(token)).take(wanted).collect()
+    }
+
+    #[test]
+    fn one_token_leaves_places_to_the_others() {
+        let hub = Hub::new();
+        let mut greedy = enter(&hub, 1, MAX_WATCHES);
+        assert_eq!(greedy.len(), MAX_OF_ONE);
+        assert_eq!(enter(&hub, 2, 1).len(), 1);
+        greedy.pop();
+        assert_eq!(enter(&hub, 1, 2).len(), 1);
+    }
+
+    #[test]
+    fn all_together_have_as_many_as_there_are_and_give_them_back() {
+        let hub = Hub::new();
+        let all: Vec<_> = (0..9).map(|token| enter(&hub, token, MAX_OF_ONE)).collect();
+        assert_eq!(all.iter().map(Vec::len).sum::<usize>(), MAX_WATCHES);
+        drop(all);
+        assert_eq!(hub.open(), 0);
+        assert!(hub.places().by_token.is_empty());
+    }
 }

@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::{Bookmark, Problem, ProblemKind, WatchLine};
-use authz::{Actor, List, decide};
+use authz::{Actor, List, Permit, decide};
 use bytes::Bytes;
 use domain::{ProjectPath, ResourceVersion};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use vault::{ChangeKind, Happening, Happenings, ListQuery, SecretView, Vault, VaultError};
+use vault::{ChangeKind, Happening, Happenings, ListPage, ListQuery, SecretView, Vault};
 use zeroize::Zeroizing;
 
 use crate::answer::problem;
@@ -128,20 +128,18 @@ impl Session {
     /// Sends what there is, page by page, and then a bookmark.
     async fn begin(&mut self) -> Result<ResourceVersion, End> {
         let mut query = ListQuery { limit: LIST_PAGE, ..self.watching.query.clone() };
+        let mut projects = self.watching.projects.clone();
         loop {
-            let (token, projects, wanted) =
-                (self.watching.token.clone(), self.watching.projects.clone(), query.clone());
-            let page = self
+            let (token, named, wanted) =
+                (self.watching.token.clone(), projects.clone(), query.clone());
+            let (listed, page) = self
                 .blocking(move |vault| {
                     let actor = vault.authenticate(&token).ok_or_else(unauthorized)?;
-                    let projects = projects_of(vault, &actor, projects)?;
-                    let permits = projects
-                        .into_iter()
-                        .map(|project| decide::<List, _>(&actor, project, vault.clock().now()));
-                    let permits: Vec<_> = permits.collect::<Result<_, _>>()?;
-                    Ok(vault.secrets(&permits, &wanted)?)
+                    page(vault, &actor, named.as_deref(), &wanted)
                 })
                 .await?;
+            // What is made from now on is a change, and does not end the list.
+            projects = Some(listed);
             let mut lines = Vec::new();
             for view in &page.items {
                 write_line(&mut lines, ChangeKind::Added, &encode(view));
@@ -252,15 +250,66 @@ impl Session {
     }
 }
 
-/// The projects to look at: those named, or all that the actor may list.
-pub(crate) fn projects_of(
+/// A page of the secrets of the projects that are named, or of all that the actor may list; and
+/// which these are.
+///
+/// # Errors
+/// When one of them may not be listed, or the query does not fit.
+pub(crate) fn page(
     vault: &Vault,
     actor: &Actor,
-    named: Option<Vec<ProjectPath>>,
-) -> Result<Vec<ProjectPath>, VaultError> {
-    match named {
-        Some(projects) => Ok(projects),
-        None => Ok(vault.projects(actor)?.items.into_iter().map(|view| view.path).collect()),
+    named: Option<&[ProjectPath]>,
+    query: &ListQuery,
+) -> Result<(Vec<ProjectPath>, ListPage<SecretView>), Refused> {
+    let projects = || named.map_or_else(|| listable(vault, actor), |named| Ok(named.to_vec()));
+    settled(projects, |projects| {
+        let page = vault.secrets(&permits(vault, actor, projects.clone())?, query)?;
+        Ok((projects.clone(), page))
+    })
+}
+
+/// The right to list each of the projects that are named, or of all that the actor may list.
+///
+/// # Errors
+/// When one of them may not be listed.
+pub(crate) fn permits_of(
+    vault: &Vault,
+    actor: &Actor,
+    named: Option<&[ProjectPath]>,
+) -> Result<Vec<Permit<List, ProjectPath>>, Refused> {
+    let projects = named.map_or_else(|| listable(vault, actor), |named| Ok(named.to_vec()))?;
+    permits(vault, actor, projects)
+}
+
+fn permits(
+    vault: &Vault,
+    actor: &Actor,
+    projects: Vec<ProjectPath>,
+) -> Result<Vec<Permit<List, ProjectPath>>, Refused> {
+    let now = vault.clock().now();
+    let permits = projects.into_iter().map(|project| decide::<List, _>(actor, project, now));
+    Ok(permits.collect::<Result<_, _>>()?)
+}
+
+fn listable(vault: &Vault, actor: &Actor) -> Result<Vec<ProjectPath>, Refused> {
+    Ok(vault.projects(actor)?.items.into_iter().map(|view| view.path).collect())
+}
+
+/// What is read of some projects, once these are the same before and after. A project that is made
+/// between the two would be missing from a list whose resource version says that it is not, and
+/// who watches from there would never hear of what it holds.
+fn settled<P: PartialEq, T>(
+    projects: impl Fn() -> Result<P, Refused>,
+    read: impl Fn(&P) -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    let mut before = projects()?;
+    loop {
+        let found = read(&before);
+        let after = projects()?;
+        if before == after {
+            return found;
+        }
+        before = after;
     }
 }
 
@@ -281,4 +330,38 @@ fn line(line: &WatchLine) -> Bytes {
     let mut bytes = serde_json::to_vec(line).unwrap_or_default();
     bytes.push(b'\n');
     bytes.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A project that is made while the first list is read is in the list that is returned.
+    #[test]
+    fn a_list_of_all_projects_has_those_that_were_made_meanwhile() {
+        let made = Cell::new(1);
+        let projects = || Ok(made.get());
+        let read = |projects: &u32| {
+            made.set(2);
+            Ok(*projects)
+        };
+        assert_eq!(settled(projects, read).unwrap(), 2);
+    }
+
+    /// A project that is removed while the first list is read does not refuse it.
+    #[test]
+    fn a_list_of_all_projects_does_without_those_that_are_gone() {
+        let left = Cell::new(2);
+        let projects = || Ok(left.get());
+        let read = |projects: &u32| match *projects {
+            1 => Ok("all that is left"),
+            _ => {
+                left.set(1);
+                Err(Refused::Vault(vault::VaultError::NotFound))
+            }
+        };
+        assert_eq!(settled(projects, read).unwrap(), "all that is left");
+    }
 }

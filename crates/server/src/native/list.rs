@@ -3,20 +3,19 @@
 use std::time::Duration;
 
 use api::{Problem, ProblemKind, SecretList, project_path};
-use authz::{Actor, List, Permit, decide};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::{Invalid, LabelSelector, ProjectPath, ResourceVersion, SecretType};
 use futures::StreamExt;
 use http::{StatusCode, header};
-use vault::{ListQuery, Sort, Vault};
+use vault::{ListQuery, Sort};
 
 use super::show;
 use crate::answer::{Failure, json};
-use crate::app::{App, Refused};
+use crate::app::{App, unauthorized};
 use crate::extract::{Caller, InProject, Query};
-use crate::watching::{Watching, projects_of};
+use crate::watching::{Watching, page, permits_of};
 
 const DEFAULT_PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 1000;
@@ -101,8 +100,7 @@ async fn list(
 ) -> Result<Response, Failure> {
     let list = app
         .act(caller, move |vault, actor| {
-            let permits = permits(vault, actor, named.clone())?;
-            let page = vault.secrets(&permits, &query)?;
+            let (_, page) = page(vault, actor, named.as_deref(), &query)?;
             let metadata = show::list_metadata(&page);
             let items = page.items.iter().map(|view| show::secret(view, Some(vault))).collect();
             Ok(SecretList { metadata, items })
@@ -121,9 +119,10 @@ async fn watch(
     let from = query.text("resourceVersion").map(resource_version).transpose()?;
     let longest = app.limits().watch;
     let lasts = query.number("timeoutSeconds")?.map(Duration::from_secs).unwrap_or(longest);
+    let watcher = caller.actor.as_token().map(|token| token.id).ok_or_else(unauthorized)?;
     let (token, named) = (caller.token.clone(), projects.clone());
     app.act(caller, move |vault, actor| {
-        for permit in permits(vault, actor, named.clone())? {
+        for permit in permits_of(vault, actor, named.as_deref())? {
             vault.project(&permit)?;
         }
         // A cursor that is too old is refused at once, with a status of its own.
@@ -133,8 +132,8 @@ async fn watch(
         Ok(())
     })
     .await?;
-    let place = app.hub().enter().ok_or_else(|| {
-        let detail = "The daemon has as many watches as it takes. Try again.";
+    let place = app.hub().enter(watcher).ok_or_else(|| {
+        let detail = "As many watches are open as the daemon takes, or as one token may have. End one, or try again.";
         Problem::new(ProblemKind::Busy, detail)
     })?;
     let lasts = lasts.min(longest);
@@ -155,17 +154,6 @@ fn stream_of(
         lines.recv().await.map(|bytes| (bytes, lines))
     })
     .map(Ok)
-}
-
-fn permits(
-    vault: &Vault,
-    actor: &Actor,
-    named: Option<Vec<ProjectPath>>,
-) -> Result<Vec<Permit<List, ProjectPath>>, Refused> {
-    let now = vault.clock().now();
-    let projects = projects_of(vault, actor, named)?.into_iter();
-    let permits = projects.map(|project| decide::<List, _>(actor, project, now));
-    Ok(permits.collect::<Result<_, _>>()?)
 }
 
 fn resource_version(text: &str) -> Result<ResourceVersion, Invalid> {
