@@ -1,4 +1,4 @@
-//! What is sent to `actions/…` of a secret.
+//! What is sent to `actions/...` of a secret.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `…/secrets/{name}/bindings`, and what is bound to a project.
+//! `.../secrets/{name}/bindings`, and what is bound to a project.
 
 use api::{BindingList, BindingWrite, BoundSecretBody, BoundSecretList};
 use authz::{Actor, Administer, List, Share, Use, decide};

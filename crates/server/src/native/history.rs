@@ -1,4 +1,4 @@
-//! `…/secrets/{name}/actions/…`, and the project's deleted secrets one by one.
+//! `.../secrets/{name}/actions/...`, and the project's deleted secrets one by one.
 
 use api::{PurgeAction, RollbackAction, UndeleteAction, VersionsAction};
 use authz::{Create, Delete, List, Update, decide};
