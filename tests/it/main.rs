@@ -11,6 +11,7 @@
 )]
 
 mod bad_input;
+mod bindings;
 mod client;
 mod cluster_e2e;
 mod config;
@@ -21,6 +22,7 @@ mod leaks;
 mod limits;
 mod lists;
 mod native_api;
+mod observability;
 mod openapi;
 mod root_key;
 mod start;
