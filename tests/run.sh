@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/tresor-target/$(rustc --vers
 cat <<TEXT
 This runs all tests of Tresor. What it gets first, where it is missing:
   - from Debian, with apt-get (as root or with sudo): gcc, strace, jq, rsync, make, dpkg-dev, xz-utils, python3-venv
-  - into $CACHE/tresor-tests: etcd and kubectl, and a kube-apiserver built from Debian's sources
+  - into $CACHE/tresor-tests: etcd and kubectl, and a kube-apiserver built from Debian's sources; schemathesis, with pip
 It compiles into $CARGO_TARGET_DIR.
 On two cores the first run takes about 12 minutes, half of it for kube-apiserver; a later one about 3.
 
@@ -26,6 +26,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 KUBEBUILDER_ASSETS="$(tests/setup/kubernetes.sh)"
 export KUBEBUILDER_ASSETS
+tests/setup/schemathesis.sh >/dev/null
 
 # What cannot run fails instead of being skipped: everything it needs was just installed.
 export TRESOR_TESTS_COMPLETE=1

@@ -103,6 +103,20 @@ impl Connection {
     }
 
     pub(crate) fn receive(&mut self) -> io::Result<Answer> {
+        let mut answer = self.head()?;
+        if answer.header("transfer-encoding").is_some() {
+            let what = "answers that are no watch are never chunked";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        let length = answer.header("content-length").and_then(|length| length.parse().ok());
+        answer.body.resize(length.unwrap_or(0), 0);
+        self.reader.read_exact(&mut answer.body)?;
+        self.used = Instant::now();
+        Ok(answer)
+    }
+
+    /// An answer's status and headers, without its body.
+    fn head(&mut self) -> io::Result<Answer> {
         let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -116,15 +130,7 @@ impl Connection {
             let (name, value) = line.split_once(':').ok_or_else(|| malformed(&line))?;
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
-        let mut answer = Answer { status, headers, body: Vec::new() };
-        let length = answer.header("content-length").and_then(|length| length.parse().ok());
-        if answer.header("transfer-encoding").is_some() {
-            return Err(malformed("answers of this API are never chunked"));
-        }
-        answer.body.resize(length.unwrap_or(0), 0);
-        self.reader.read_exact(&mut answer.body)?;
-        self.used = Instant::now();
-        Ok(answer)
+        Ok(Answer { status, headers, body: Vec::new() })
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -134,6 +140,78 @@ impl Connection {
         }
         Ok(line.trim_end().to_owned())
     }
+}
+
+/// A watch that is open: its lines, one by one.
+pub(crate) struct Watch {
+    connection: Connection,
+    pending: Vec<u8>,
+    over: bool,
+}
+
+impl Watch {
+    /// The next line; none when the watch has ended in order or was cut off.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> Option<Value> {
+        let line = self.next_text()?;
+        Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+    }
+
+    /// The next line as it came.
+    pub(crate) fn next_text(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                return Some(String::from_utf8(line).unwrap());
+            }
+            if self.over || !self.chunk().unwrap_or(false) {
+                self.over = true;
+                return None;
+            }
+        }
+    }
+
+    /// The next line that is no bookmark.
+    #[track_caller]
+    pub(crate) fn next_change(&mut self) -> Option<Value> {
+        loop {
+            let line = self.next()?;
+            if line["type"] != "BOOKMARK" {
+                return Some(line);
+            }
+        }
+    }
+
+    /// All lines up to a bookmark, and the resource version of that.
+    #[track_caller]
+    pub(crate) fn until_bookmark(&mut self) -> (Vec<Value>, String) {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.next().expect("the watch ended before a bookmark");
+            if line["type"] == "BOOKMARK" {
+                return (lines, line_version(&line));
+            }
+            lines.push(line);
+        }
+    }
+
+    /// Reads one chunk (RFC 9112, section 7.1); whether there was one.
+    fn chunk(&mut self) -> io::Result<bool> {
+        let size = self.connection.line()?;
+        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "not the size of a chunk");
+        let size = usize::from_str_radix(&size, 16).map_err(|_| wrong())?;
+        let mut bytes = vec![0; size];
+        self.connection.read_exact(&mut bytes)?;
+        self.connection.line()?;
+        self.pending.extend(bytes);
+        Ok(size > 0)
+    }
+}
+
+/// The resource version in a watch's line.
+#[track_caller]
+pub(crate) fn line_version(line: &Value) -> String {
+    line["object"]["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
 }
 
 /// The bytes of one request; a body gets its `Content-Length`.
@@ -170,6 +248,31 @@ impl Actor {
 
     pub(crate) fn anonymous(address: SocketAddr) -> Self {
         Self { address, token: None, connection: Mutex::default() }
+    }
+
+    /// Opens a watch on a path with a query.
+    #[track_caller]
+    pub(crate) fn watch(&self, path: &str) -> Watch {
+        self.try_watch(path).unwrap_or_else(|refused| panic!("{path}: {}", refused.text()))
+    }
+
+    /// Opens a watch; the answer when it is refused.
+    #[track_caller]
+    pub(crate) fn try_watch(&self, path: &str) -> Result<Watch, Answer> {
+        let mut connection = Connection::open(self.address).unwrap();
+        let authorization = self.authorization();
+        let headers = [("Authorization", authorization.as_str())];
+        connection.send(&request("GET", path, &headers, b"")).unwrap();
+        let mut answer = connection.head().unwrap();
+        if answer.status != 200 {
+            let length = answer.header("content-length").unwrap().parse().unwrap();
+            answer.body.resize(length, 0);
+            connection.read_exact(&mut answer.body).unwrap();
+            return Err(answer);
+        }
+        assert_eq!(answer.header("content-type"), Some("application/jsonl"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        Ok(Watch { connection, pending: Vec::new(), over: false })
     }
 
     /// The same person on a connection of their own.
@@ -275,6 +378,7 @@ impl Actor {
 }
 
 pub(crate) const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
+pub(crate) const MERGE_PATCH: &[(&str, &str)] = &[("Content-Type", "application/merge-patch+json")];
 pub(crate) const PROJECTS: &str = "/tresor/v1/orgs/default/projects";
 pub(crate) const TOKENS: &str = "/tresor/v1/tokens";
 pub(crate) const WHOAMI: &str = "/tresor/v1/whoami";

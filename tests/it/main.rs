@@ -11,17 +11,23 @@
 )]
 
 mod bad_input;
+mod bindings;
 mod client;
 mod cluster_e2e;
 mod config;
 mod durability;
 mod harness;
+mod history;
 mod leaks;
 mod limits;
+mod lists;
 mod native_api;
+mod observability;
+mod openapi;
 mod projections;
 mod root_key;
 mod start;
 mod tidy;
 mod tracer;
 mod types;
+mod watch;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VersionsAction {
     /// Their numbers.
+    #[schema(min_items = 1, max_items = 40)]
     pub versions: Vec<u64>,
     /// The resource version that the caller has seen, where it insists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,6 +23,7 @@ pub struct VersionsAction {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RollbackAction {
     /// Its number.
+    #[schema(minimum = 1)]
     pub version: u64,
     /// The resource version that the caller has seen, where it insists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,9 +36,11 @@ pub struct RollbackAction {
 pub struct UndeleteAction {
     /// The numbers of deleted versions of the secret of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 40)]
     pub versions: Option<Vec<u64>>,
     /// The identity of a deleted secret that had this name; the one deleted last when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[0-9a-f]{32}$")]
     pub uid: Option<String>,
     /// The name that the secret gets, if not the one that it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +56,7 @@ pub struct UndeleteAction {
 pub struct PurgeAction {
     /// Its identity; may be left out when only one deleted secret had the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[0-9a-f]{32}$")]
     pub uid: Option<String>,
 }
 

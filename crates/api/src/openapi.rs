@@ -6,9 +6,7 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{
-    ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
-};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, License, OpenApi,
@@ -22,6 +20,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 const PROBLEM: &str = "application/problem+json";
 const LINES: &str = "application/jsonl";
 const BEARER: &str = "token";
+const TYPES: [&str; 6] = ["opaque", "registry", "variable", "ssh", "s3", "document"];
 /// The operations of a table are about one of these.
 const TAGS: [(&str, &str); 5] = [
     ("secrets", "Secrets, their values and their history"),
@@ -69,11 +68,7 @@ fn about_secrets(table: &mut Table) {
     let filters = || {
         [
             text("labelSelector", "Kubernetes label selector, such as `app=vllm,tier in (a,b)`"),
-            one_of(
-                "type",
-                "Only secrets of this type",
-                &["opaque", "registry", "variable", "ssh", "s3", "document"],
-            ),
+            one_of("type", "Only secrets of this type", &TYPES),
             text("namePrefix", "Only secrets whose names begin so"),
             text("nameContains", "Only secrets whose names contain this"),
         ]
@@ -213,7 +208,7 @@ fn about_history(table: &mut Table) {
         .tag("secrets")
         .query([
             text("labelSelector", "Kubernetes label selector"),
-            text("type", "Only secrets of this type"),
+            one_of("type", "Only secrets of this type", &TYPES),
             text("namePrefix", "Only secrets whose names begin so"),
             text("nameContains", "Only secrets whose names contain this"),
             number("limit", "Secrets on a page, at most 1000; 100 when left out"),
@@ -425,7 +420,7 @@ impl Entry<'_> {
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
             .description(Some(about))
-            .schema(Some(string()));
+            .schema(Some(matching("^\"[0-9]+\"$")));
         self.parameter(header.build())
     }
 
@@ -520,12 +515,21 @@ fn in_path(name: &str) -> Parameter {
         "uid" => "The secret's identity",
         _ => "The token's identity",
     };
+    let schema = match name {
+        "uid" | "id" => matching("^[0-9a-f]{32}$"),
+        _ => ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(512))
+            .build()
+            .into(),
+    };
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
         .description(Some(about))
-        .schema(Some(string()))
+        .schema(Some(schema))
         .build()
 }
 
@@ -534,10 +538,7 @@ fn text(name: &str, about: &str) -> Parameter {
 }
 
 fn number(name: &str, about: &str) -> Parameter {
-    let schema = ObjectBuilder::new()
-        .schema_type(SchemaType::new(Type::Integer))
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-        .minimum(Some(1));
+    let schema = ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer)).minimum(Some(1));
     in_query(name, about, schema.build().into())
 }
 
@@ -559,6 +560,10 @@ fn in_query(name: &str, about: &str, schema: Schema) -> Parameter {
         .description(Some(about))
         .schema(Some(schema))
         .build()
+}
+
+fn matching(pattern: &str) -> Schema {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build().into()
 }
 
 fn string() -> Schema {

@@ -72,10 +72,19 @@ pub(super) async fn bind(
             may_bind: &|project, kind| rights.to_bind(project, kind, "project"),
             may_unbind: &|project| rights.to_unbind(project),
         };
-        let view = vault.rebind_secret(&permit, &rebinding, if_match.and(None)?)?;
+        let bound = vault.rebind_secret(&permit, &rebinding, if_match.and(None)?);
+        let view = bound.map_err(in_this_body)?;
         Ok(secret::answer(StatusCode::OK, vault, &view))
     });
     Ok(answered.await?)
+}
+
+/// The vault speaks of the list that a secret's body holds; this body holds one project.
+fn in_this_body(error: VaultError) -> VaultError {
+    match error {
+        VaultError::Invalid(wrong) => VaultError::Invalid(Invalid::new("project", wrong.fix)),
+        other => other,
+    }
 }
 
 /// Ends a binding.
