@@ -27,8 +27,10 @@ const SLOW: Duration = Duration::from_secs(10);
 /// How often a silent watch looks whether its token is still good.
 const CHECK: Duration = Duration::from_secs(1);
 /// How many batches of lines wait for the client.
-const BATCHES: usize = 8;
-const LIST_PAGE: usize = 256;
+const BATCHES: usize = 3;
+/// From how many bytes on a batch is sent; it is larger by one commit at most.
+const PIECE_BYTES: usize = 16 << 10;
+const LIST_PAGE: usize = 64;
 
 /// What is watched.
 pub(crate) struct Watching {
@@ -106,10 +108,7 @@ impl Session {
         loop {
             let actor = self.actor()?;
             let Happenings { changes, through } = self.changes(at).await?;
-            let lines = self.shown(&actor, &changes);
-            if !lines.is_empty() {
-                self.send(lines.into()).await?;
-            }
+            self.send_changes(&actor, &changes).await?;
             let moved = through != at;
             at = through;
             self.at = Some(at);
@@ -191,9 +190,23 @@ impl Session {
         }
     }
 
-    /// The lines of those changes that the watcher may see and wants to.
-    fn shown(&self, actor: &Actor, changes: &[Arc<Happening>]) -> Vec<u8> {
+    /// Sends changes a piece at a time, so that a thousand watches whose clients do not read hold
+    /// little; a commit is never torn between two pieces.
+    async fn send_changes(&mut self, actor: &Actor, changes: &[Arc<Happening>]) -> Result<(), End> {
         let mut lines = Vec::new();
+        let at = |change: &Arc<Happening>| change.view.resource_version;
+        for commit in changes.chunk_by(|one, next| at(one) == at(next)) {
+            self.write_shown(&mut lines, actor, commit);
+            if lines.len() >= PIECE_BYTES {
+                self.send(std::mem::take(&mut lines).into()).await?;
+                self.at = commit.last().map(at);
+            }
+        }
+        if lines.is_empty() { Ok(()) } else { self.send(lines.into()).await }
+    }
+
+    /// The lines of those changes that the watcher may see and wants to.
+    fn write_shown(&self, lines: &mut Vec<u8>, actor: &Actor, changes: &[Arc<Happening>]) {
         let now = self.watching.app.vault().clock().now();
         for change in changes {
             let head = &change.view.head;
@@ -210,10 +223,9 @@ impl Session {
                 true => change.kind,
                 false => ChangeKind::Deleted,
             };
-            write_line(&mut lines, kind, change.encoded(encode));
+            write_line(lines, kind, change.encoded(encode));
             self.watching.app.hub().lines.fetch_add(1, Ordering::Relaxed);
         }
-        lines
     }
 
     async fn bookmark(&mut self, at: ResourceVersion, initial_end: bool) -> Result<(), End> {
