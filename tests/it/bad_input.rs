@@ -711,3 +711,194 @@ fn a_credential_that_is_not_exactly_one_valid_token_is_none() {
     let lower = format!("bearer {token}");
     anonymous.send("GET", &secrets("ml"), &[("Authorization", &lower)], b"").expect(200);
 }
+
+/// A PATCH with a body of the right media type.
+fn patch(what: &'static str, path: &str, body: &Value, field: &str) -> Case {
+    let case = Case::new(what, "PATCH", path, body, field);
+    case.only_headers(&[("Content-Type", "application/merge-patch+json")])
+}
+
+#[test]
+fn a_field_that_no_body_has_is_refused_by_name_at_every_level() {
+    let (fresh, _, _) = with_a_secret();
+    let kept = secret("ml", "kept");
+    let x = || json!({ "extra": MARKER });
+    let put = |body, field: &str| Case::new("PUT of a secret", "PUT", &kept, &body, field);
+    let change = |body, field: &str| patch("PATCH of a secret", &kept, &body, field);
+    let rules =
+        |body, field: &str| Case::new("PUT of a project", "PUT", &project("ml"), &body, field);
+    let rules_change =
+        |body, field: &str| patch("PATCH of a project", &project("ml"), &body, field);
+    let act = |action: &str, body, field: &str| {
+        Case::new("an action", "POST", &format!("{kept}/{action}"), &body, field)
+    };
+    let token = |body, field: &str| Case::new("a token", "POST", TOKENS, &body, field);
+    let rule = json!({ "mode": "each", "namespace": "ok", "extra": MARKER });
+    let login = json!({ "server": "r", "username": "u", "password": "p", "extra": MARKER });
+    let binding = json!({ "project": "vision", "extra": MARKER });
+    check(
+        &fresh,
+        vec![
+            put(x(), "extra"),
+            put(json!({ "metadata": x() }), "metadata.extra"),
+            put(json!({ "spec": x() }), "spec.extra"),
+            put(json!({ "status": { "currentVersion": 1 } }), "status"),
+            put(json!({ "spec": { "bindings": [binding] } }), "spec.bindings[0].extra"),
+            put(json!({ "registries": [login] }), "registries[0].extra"),
+            change(x(), "extra"),
+            change(json!({ "metadata": x() }), "metadata.extra"),
+            change(json!({ "spec": x() }), "spec.extra"),
+            change(json!({ "spec": { "bindings": [binding] } }), "spec.bindings[0].extra"),
+            change(json!({ "registries": [login] }), "registries[0].extra"),
+            rules(x(), "extra"),
+            rules(json!({ "metadata": x() }), "metadata.extra"),
+            rules(json!({ "spec": x() }), "spec.extra"),
+            rules(
+                json!({ "spec": { "projectionRules": [rule] } }),
+                "spec.projectionRules[0].extra",
+            ),
+            rules_change(x(), "extra"),
+            rules_change(json!({ "metadata": x() }), "metadata.extra"),
+            rules_change(json!({ "spec": x() }), "spec.extra"),
+            rules_change(
+                json!({ "spec": { "projectionRules": [rule] } }),
+                "spec.projectionRules[0].extra",
+            ),
+            act("actions/rollback", json!({ "version": 1, "extra": MARKER }), "extra"),
+            act("actions/delete", json!({ "versions": [1], "extra": MARKER }), "extra"),
+            act("actions/undelete", x(), "extra"),
+            act("actions/destroy", json!({ "versions": [1], "extra": MARKER }), "extra"),
+            act("actions/purge", x(), "extra"),
+            act("bindings", binding.clone(), "extra"),
+            token(json!({ "rights": [], "extra": MARKER }), "extra"),
+            token(json!({ "rights": [{ "role": "admin", "extra": MARKER }] }), "rights[0].extra"),
+        ],
+    );
+}
+
+#[test]
+fn fields_that_contradict_each_other_are_refused() {
+    let (fresh, _, _) = with_a_secret();
+    let kept = secret("ml", "kept");
+    let put = |what, body: Value, field: &str| Case::new(what, "PUT", &kept, &body, field);
+    let act = |what, action: &str, body: Value, field: &str| {
+        Case::new(what, "POST", &format!("{kept}/actions/{action}"), &body, field)
+    };
+    let both = json!([{ "project": "vision" }, { "project": "default/vision", "kind": "members" }]);
+    let value = json!({ "value": MARKER });
+    check(
+        &fresh,
+        vec![
+            put(
+                "another name than the path's",
+                json!({ "metadata": { "name": MARKER }, "stringData": value }),
+                "metadata.name",
+            ),
+            put(
+                "another type than the secret's",
+                json!({ "spec": { "type": "variable" }, "stringData": value }),
+                "spec.type",
+            ),
+            put("a part of another type", json!({ "document": { "a": MARKER } }), "document"),
+            put(
+                "a project twice",
+                json!({ "spec": { "bindings": both }, "stringData": value }),
+                "spec.bindings[1].project",
+            ),
+            put(
+                "its own project",
+                json!({ "spec": { "bindings": [{ "project": "ml" }] }, "stringData": value }),
+                "spec.bindings",
+            ),
+            put(
+                "no such kind",
+                json!({ "spec": { "bindings": [{ "project": "ml", "kind": MARKER }] } }),
+                "spec.bindings[0].kind",
+            ),
+            patch(
+                "a key set twice",
+                &kept,
+                &json!({ "data": { "a": "YQ==" }, "stringData": { "a": null, "b": MARKER } }),
+                "stringData",
+            ),
+            patch("another type", &kept, &json!({ "spec": { "type": "ssh" } }), "spec.type"),
+            patch(
+                "another name",
+                &kept,
+                &json!({ "metadata": { "name": MARKER } }),
+                "metadata.name",
+            ),
+            act("both kinds", "undelete", json!({ "versions": [1], "name": MARKER }), "versions"),
+            act("one twice", "delete", json!({ "versions": [1, 1] }), "versions"),
+            act("no version", "rollback", json!({ "version": MARKER }), "version"),
+            act(
+                "a resource version of a secret",
+                "undelete",
+                json!({ "resourceVersion": "1" }),
+                "resourceVersion",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_null_where_nothing_can_be_removed_is_refused() {
+    let (fresh, _, _) = with_a_secret();
+    let kept = secret("ml", "kept");
+    let of_secret = |body: Value, field: &str| patch("a secret", &kept, &body, field);
+    let of_project = |body: Value, field: &str| patch("a project", &project("ml"), &body, field);
+    check(
+        &fresh,
+        vec![
+            of_secret(json!({ "metadata": null }), "metadata"),
+            of_secret(json!({ "spec": null }), "spec"),
+            of_secret(json!({ "stringData": null }), "stringData"),
+            of_secret(json!({ "data": null }), "data"),
+            of_secret(json!({ "registries": null }), "registries"),
+            of_secret(json!({ "document": null }), "document"),
+            of_secret(json!({ "metadata": { "name": null } }), "metadata.name"),
+            of_secret(
+                json!({ "metadata": { "resourceVersion": null } }),
+                "metadata.resourceVersion",
+            ),
+            of_secret(json!({ "spec": { "type": null } }), "spec.type"),
+            of_secret(json!({ "spec": { "bindings": [null] } }), "spec.bindings[0]"),
+            of_project(json!({ "metadata": null }), "metadata"),
+            of_project(json!({ "spec": null }), "spec"),
+            of_project(json!({ "spec": { "projectionRules": [null] } }), "spec.projectionRules[0]"),
+        ],
+    );
+}
+
+#[test]
+fn a_patch_of_another_media_type_is_refused() {
+    let (fresh, _, _) = with_a_secret();
+    let mut cases = Vec::new();
+    for path in [secret("ml", "kept"), project("ml")] {
+        for media_type in ["application/json", "application/json-patch+json", "text/plain", MARKER]
+        {
+            let (status, kind) = (415, "unsupported-media-type");
+            let case = Case::raw(media_type, "PATCH", &path, b"{}", status, kind, "Content-Type");
+            cases.push(case.only_headers(&[("Content-Type", media_type)]));
+        }
+    }
+    check(&fresh, cases);
+}
+
+#[test]
+fn a_pattern_that_can_make_no_kubernetes_name_is_refused_in_every_mode() {
+    let (fresh, _, _) = with_a_secret();
+    let mut cases = Vec::new();
+    for mode in ["each", "merged"] {
+        for pattern in
+            ["", "A", "a b", "../x", "a/b", "{nothing}", "{name", "\u{e4}", &"x".repeat(300)]
+        {
+            let rule = json!({ "mode": mode, "namespace": "ok", "namePattern": pattern });
+            let body = json!({ "spec": { "projectionRules": [rule] } });
+            let field = "spec.projectionRules[0].namePattern";
+            cases.push(Case::new("PUT", "PUT", &project("ml"), &body, field));
+            cases.push(patch("PATCH", &project("ml"), &body, field));
+        }
+    }
+    check(&fresh, cases);
+}

@@ -5,7 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
-use crate::client::{Actor, Answer, Connection, JSON, PROJECTS, TOKENS, WHOAMI};
+use crate::client::{
+    Actor, Answer, Connection, JSON, MERGE_PATCH, PROJECTS, TOKENS, WHOAMI, Watch,
+};
 use crate::client::{opaque, project, request, right, secret, secrets};
 use crate::harness::{Daemon, Fresh, fresh_with};
 
@@ -73,6 +75,7 @@ fn drive(fresh: &Fresh, marks: &Marks) -> Vec<Answer> {
     admin.put(&secret("ml", "gone"), &opaque(value)).expect(201);
     admin.delete(&secret("ml", "gone")).expect(204);
 
+    history_and_bindings(admin, value);
     let mut answers = refusals(admin, value);
     let token = format!("Bearer {}", marks.revoked);
     answers.push(anonymous.send("GET", WHOAMI, &[("Authorization", &token)], b""));
@@ -92,6 +95,50 @@ fn drive(fresh: &Fresh, marks: &Marks) -> Vec<Answer> {
     cut.send(&whole[..whole.len() - 3]).unwrap();
     drop(cut);
     answers
+}
+
+/// The acts beside writing and reading.
+fn history_and_bindings(admin: &Actor, value: &str) {
+    let path = secret("ml", "acts");
+    admin.make_project("elsewhere");
+    for _ in 0..3 {
+        admin.put(&path, &opaque(value));
+    }
+    let patch = opaque(value).to_string();
+    admin.send("PATCH", &path, MERGE_PATCH, patch.as_bytes()).expect(200);
+    let act = |action: &str, body| {
+        admin.post(&format!("{path}/actions/{action}"), &body).expect(200);
+    };
+    act("rollback", json!({ "version": 1 }));
+    act("delete", json!({ "versions": [2] }));
+    act("undelete", json!({ "versions": [2] }));
+    act("destroy", json!({ "versions": [2] }));
+    admin.post(&format!("{path}/bindings"), &json!({ "project": "elsewhere" })).expect(200);
+    admin.delete(&path).expect(204);
+    act("undelete", json!({}));
+    admin.delete(&path).expect(204);
+    admin.post(&format!("{path}/actions/purge"), &json!({})).expect(204);
+}
+
+/// What is shown to who may not read: counts, changes, and the description of the API.
+fn shown(fresh: &Fresh, watches: [Watch; 2]) -> Vec<(&'static str, String)> {
+    fresh.admin.put(&secret("ml", "end"), &opaque("v")).expect(201);
+    let mut lines = String::new();
+    let again = fresh.admin.watch(&format!("{}?watch=true", secrets("ml")));
+    for mut watch in watches.into_iter().chain([again]) {
+        loop {
+            let line = watch.next_text().unwrap();
+            lines.push_str(&line);
+            if line.contains("\"name\":\"end\"") {
+                break;
+            }
+        }
+    }
+    assert!(lines.contains("\"acts\"") && lines.contains("DELETED"), "the acts were watched");
+    let anonymous = fresh.daemon.anonymous();
+    let get = |path| anonymous.get(path).expect(200).text();
+    let document = get("/tresor/v1/openapi.json");
+    vec![("a watch", lines), ("the metrics", get("/metrics")), ("the document", document)]
 }
 
 /// Values in every place where they do not belong.
@@ -156,8 +203,17 @@ struct Marks {
 
 #[test]
 fn no_marked_value_appears_anywhere() {
+    no_marked_value_appears("text");
+}
+
+#[test]
+fn no_marked_value_appears_anywhere_with_json_logs() {
+    no_marked_value_appears("json");
+}
+
+fn no_marked_value_appears(log_format: &str) {
     let fresh = fresh_with(|serve| {
-        serve.env("TRESOR_LOG", "trace");
+        serve.env("TRESOR_LOG", "trace").env("TRESOR_LOG_FORMAT", log_format);
     });
     let text = |actor: &Actor| actor.authorization().replace("Bearer ", "");
     let wanted = json!({ "rights": [right("writer", &["ml"])], "description": "short-lived" });
@@ -170,7 +226,10 @@ fn no_marked_value_appears_anywhere() {
         password: marker("password"),
         revoked: text(&short),
     };
+    let watch = |path: &str| fresh.admin.watch(&format!("{path}?watch=true"));
+    let watches = [watch(&secrets("ml")), watch("/tresor/v1/secrets")];
     let answers = drive(&fresh, &marks);
+    let shown = shown(&fresh, watches);
     let root_key = std::fs::read_to_string(&fresh.home.key).unwrap();
     let key_bytes = STANDARD.decode(root_key.trim()).unwrap();
 
@@ -193,6 +252,9 @@ fn no_marked_value_appears_anywhere() {
     ] {
         let marked = Marked::new(what, marked);
         marked.is_not_in("the logs", logs.as_bytes());
+        for (place, text) in &shown {
+            marked.is_not_in(place, text.as_bytes());
+        }
         marked.is_not_in("the logs of the second start", format!("{again:?}").as_bytes());
         for (path, bytes) in home.files().into_iter().chain(killed.files()) {
             marked.is_not_in(&path.display().to_string(), &bytes);

@@ -60,6 +60,7 @@ fn fix(message: &str) -> String {
         return "must hold each key once".to_owned();
     }
     match message.rsplit_once(", expected ") {
+        Some((_, "u16" | "u32" | "u64")) => "must be a whole number, not below 0".to_owned(),
         Some((_, expected)) => format!("must be {expected}"),
         None => "has the wrong form".to_owned(),
     }
@@ -95,6 +96,12 @@ mod tests {
         for problem in [wrong_type, list, unknown, twice, syntax] {
             assert!(!serde_json::to_string(&problem).unwrap().contains("MARKER"));
         }
+    }
+
+    #[test]
+    fn a_number_is_asked_for_in_words() {
+        let refused = parse::<crate::RollbackAction>(br#"{"version":"MARKER"}"#).unwrap_err();
+        assert_eq!(refused.detail, "version: must be a whole number, not below 0");
     }
 
     #[test]
