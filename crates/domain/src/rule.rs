@@ -1,5 +1,6 @@
 //! Where a project's secrets appear in Kubernetes.
 
+use crate::labels::is_dns_subdomain;
 use crate::{Invalid, Namespace, ProjectPath, SecretPath};
 
 /// How a rule lays secrets out in its namespace. The numbers are stored and never reused.
@@ -79,6 +80,15 @@ impl NamePattern {
         if !is_pattern(text) {
             return refuse(
                 "may hold {name}, {project}, {org} and otherwise lower-case letters, digits, `-` and `.`",
+            );
+        }
+        // With names that are no trouble themselves, what it makes has to be a Kubernetes name.
+        let filled = ["{name}", "{project}", "{org}"]
+            .into_iter()
+            .fold(text.to_owned(), |filled, placeholder| filled.replace(placeholder, "a"));
+        if !is_dns_subdomain(&filled) {
+            return refuse(
+                "must make a Kubernetes name: each part between dots must start and end with a letter, digit or placeholder",
             );
         }
         Ok(Self(text.to_owned()))
@@ -171,8 +181,20 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_make_distinct_kubernetes_names_is_refused() {
-        for text in ["", "fixed", "{name}{user}", "A-{name}", "{name}/x", "{{name}}", "{{name}org}"]
-        {
+        for text in [
+            "-{name}",
+            "{name}-",
+            ".{name}",
+            "{name}..x",
+            "{name}.-x",
+            "",
+            "fixed",
+            "{name}{user}",
+            "A-{name}",
+            "{name}/x",
+            "{{name}}",
+            "{{name}org}",
+        ] {
             let refused = NamePattern::parse(ProjectionMode::Each, text).unwrap_err();
             assert_eq!(refused.field, "namePattern", "{text}");
         }
@@ -183,7 +205,7 @@ mod tests {
         let parse = |text| NamePattern::parse(ProjectionMode::Merged, text);
         let pattern = parse("proj-secrets-{project}").unwrap();
         assert_eq!(pattern.apply_to_project(&secret("hf").project), "proj-secrets-ml");
-        for text in ["", "{name}", "x-{name}", "{user}", "A"] {
+        for text in ["", "{name}", "x-{name}", "{user}", "A", "-a", "a.", "{project}-"] {
             assert_eq!(parse(text).unwrap_err().field, "namePattern", "{text}");
         }
     }

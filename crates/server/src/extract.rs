@@ -140,7 +140,8 @@ impl FromRequestParts<App> for TokenId {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
         let names = PathNames::take(parts, app).await?;
-        Ok(Self(domain::Uid::parse(names.one("id")?)?))
+        let id = domain::Uid::parse(names.one("id")?);
+        Ok(Self(id.map_err(|wrong| Invalid::new("id", wrong.fix))?))
     }
 }
 

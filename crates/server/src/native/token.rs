@@ -1,10 +1,10 @@
 //! `/tresor/v1/tokens` and `/tresor/v1/whoami`
 
-use api::{RightBody, TokenList, TokenMinted, TokenWrite, WhoAmI, WireText};
+use api::{RightBody, TokenList, TokenMinted, TokenWrite, WhoAmI, WireText, project_path};
 use authz::{Administer, Right, Role, Scope, WholeStore, decide};
 use axum::extract::State;
 use axum::response::Response;
-use domain::{Invalid, OrgName, ProjectName, ProjectPath};
+use domain::Invalid;
 use http::StatusCode;
 use vault::NewToken;
 
@@ -91,19 +91,9 @@ fn rights(bodies: &[RightBody]) -> Result<Vec<Right>, Invalid> {
             rights.push(Right::new(role, Scope::WholeStore).map_err(within)?);
         }
         for project in &body.projects {
-            let scope = Scope::Project(project_path(project).map_err(within)?);
+            let scope = Scope::Project(project_path("projects", project).map_err(within)?);
             rights.push(Right::new(role, scope).map_err(within)?);
         }
     }
     Ok(rights)
-}
-
-fn project_path(text: &str) -> Result<ProjectPath, Invalid> {
-    let in_default = || (OrgName::default_org(), ProjectName::parse(text));
-    let (org, project) = match text.split_once('/') {
-        None => in_default(),
-        Some((org, project)) => (OrgName::parse(org)?, ProjectName::parse(project)),
-    };
-    let project = project.map_err(|wrong| Invalid::new("projects", wrong.fix))?;
-    Ok(ProjectPath { org, project })
 }

@@ -2,7 +2,7 @@
 //! killed, its records belong together, every watcher sees every change once and ends with the
 //! store's own picture, and no copy in a cluster is left without a tombstone.
 //!
-//! `TRESOR_LONG=1` runs more seeds.
+//! `TRESOR_TESTS_LONG=1` runs more seeds.
 
 use parking_lot::Mutex;
 
@@ -289,7 +289,7 @@ fn check_all(running: &Running, watchers: &mut [Watcher], truth: &Truth, seed: u
 }
 
 fn seeds(short: u64) -> std::ops::Range<u64> {
-    let long = std::env::var_os("TRESOR_LONG").is_some_and(|value| value == "1");
+    let long = std::env::var_os("TRESOR_TESTS_LONG").is_some_and(|value| value == "1");
     0..if long { 40 * short } else { short }
 }
 
