@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the long forms of the tests: every syscall of a start as a crash point, fifty kills under
-# load, hundreds of histories of writers and watchers, a minute of every fuzz target. Its output is kept in benches/results/, with the commit and the
-# machine that it came from.
+# load, hundreds of histories of writers and watchers, a minute of every fuzz target. Its output is
+# kept in benches/results/, with the commit and the machine that it came from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
