@@ -654,7 +654,7 @@ fn a_rule_or_a_right_that_breaks_a_rule_is_refused_at_its_field() {
                 "DELETE",
                 &format!("{TOKENS}/{MARKER}"),
                 &Value::Null,
-                "uid",
+                "id",
             ),
             Case::raw(
                 "no such token",
