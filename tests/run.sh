@@ -11,7 +11,7 @@ This runs all tests of Tresor. What it gets first, where it is missing:
   - from Debian, with apt-get (as root or with sudo): gcc, strace, jq, rsync, make, dpkg-dev, xz-utils, python3-venv
   - into $CACHE/tresor-tests: etcd and kubectl, and a kube-apiserver built from Debian's sources; schemathesis, with pip
 It compiles into $CARGO_TARGET_DIR.
-On two cores the first run takes about 12 minutes, half of it for kube-apiserver; a later one about 3.
+On two cores the first run takes about 20 minutes, a third of it for kube-apiserver; a later one about 6.
 
 TEXT
 
