@@ -1,76 +1,137 @@
 //! Who asks.
 
+use std::fmt;
 use std::sync::Arc;
 
-use domain::{Invalid, ProjectPath, Revision, Timestamp, Uid};
+use domain::{ProjectPath, Revision, Timestamp, Uid};
 
-use crate::Role;
+use crate::{ActionKind, ActionSet, Place, Right};
 
-/// Where a role holds.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// In one project.
-    Project(ProjectPath),
-    /// In the whole store.
-    WholeStore,
+/// Who can hold rights, and own secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A group; its members have its rights, and it owns nothing.
+    Group(Uid),
+    /// A machine account.
+    Machine(Uid),
+    /// A token that belongs to nobody and has rights of its own.
+    Token(Uid),
+    /// A person.
+    User(Uid),
 }
 
-/// A role and where it holds.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Right {
-    role: Role,
-    scope: Scope,
-}
-
-impl Right {
-    /// A global role holds in the whole store and the others in a project.
-    ///
-    /// # Errors
-    /// When role and scope do not go together.
-    pub fn new(role: Role, scope: Scope) -> Result<Self, Invalid> {
-        match (&scope, role.is_global()) {
-            (Scope::WholeStore, true) | (Scope::Project(_), false) => Ok(Self { role, scope }),
-            (Scope::WholeStore, false) => Err(Invalid::new(
-                "projects",
-                format!("must name the projects in which {role} holds"),
-            )),
-            (Scope::Project(_), true) => {
-                Err(Invalid::new("projects", format!("must be left out: {role} holds everywhere")))
-            }
+impl Subject {
+    /// Reads `KIND:UID`, as [`Subject`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, uid) = text.split_once(':')?;
+        let uid = Uid::parse(uid).ok()?;
+        match kind {
+            "group" => Some(Self::Group(uid)),
+            "machine" => Some(Self::Machine(uid)),
+            "token" => Some(Self::Token(uid)),
+            "user" => Some(Self::User(uid)),
+            _ => None,
         }
     }
 
-    /// The role.
-    pub const fn role(&self) -> Role {
-        self.role
+    /// The kind's name.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Group(_) => "group",
+            Self::Machine(_) => "machine",
+            Self::Token(_) => "token",
+            Self::User(_) => "user",
+        }
     }
 
-    /// Where it holds.
-    pub const fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    pub(crate) fn reaches(&self, project: Option<&ProjectPath>) -> bool {
-        match &self.scope {
-            Scope::WholeStore => true,
-            Scope::Project(mine) => project == Some(mine),
+    /// The identity, which is never given to another subject of any kind.
+    pub const fn uid(&self) -> Uid {
+        match self {
+            Self::Group(uid) | Self::Machine(uid) | Self::Token(uid) | Self::User(uid) => *uid,
         }
     }
 }
 
-/// An authenticated token and what it may do.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind(), self.uid())
+    }
+}
+
+/// A right, and how its holder came by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The right.
+    pub right: Right,
+    /// The name of the group that it is held through, if it is.
+    pub group: Option<Arc<str>>,
+}
+
+/// A record that a decision rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ground {
+    /// Which record.
+    pub record: GroundRecord,
+    /// The revision of its last change.
+    pub changed_at: Revision,
+}
+
+/// Which record a decision rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroundRecord {
+    /// A user, a machine account or a group, with its grants.
+    Principal(Uid),
+    /// A token.
+    Token(Uid),
+}
+
+/// Someone whose rights are known.
 #[derive(Debug)]
-pub struct TokenActor {
-    /// The token's identity.
+pub struct Identity {
+    /// The name for logs and for `createdBy`; never a credential.
+    pub name: String,
+    /// Who owns what they make.
+    pub subject: Subject,
+    /// What they may do.
+    pub held: Vec<Held>,
+    /// The records that this rests on.
+    pub grounds: Vec<Ground>,
+}
+
+/// What a token leaves of its holder's rights.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Narrowing {
+    /// The projects that it is good for; every place when none is named.
+    pub projects: Option<Vec<ProjectPath>>,
+    /// The actions that it is good for; all when none is named.
+    pub actions: Option<ActionSet>,
+}
+
+impl Narrowing {
+    fn leaves(&self, place: &Place<'_>, action: ActionKind) -> bool {
+        self.leaves_place(place.project()) && self.actions.is_none_or(|left| left.contains(action))
+    }
+
+    /// Whether anything is left in a project, or outside of all.
+    fn leaves_place(&self, project: Option<&ProjectPath>) -> bool {
+        let Some(projects) = &self.projects else { return true };
+        project.is_some_and(|project| projects.contains(project))
+    }
+}
+
+/// The token that someone showed.
+#[derive(Debug)]
+pub struct ShownToken {
+    /// Its identity.
     pub id: Uid,
     /// What its maker called it.
     pub description: String,
-    /// What it may do.
-    pub rights: Vec<Right>,
     /// When it ends.
     pub expires: Option<Timestamp>,
-    /// The store's revision that last changed the token's record.
-    pub changed_at: Revision,
+    /// What it leaves of its holder's rights.
+    pub narrowing: Narrowing,
+    /// The token's record.
+    pub ground: Ground,
 }
 
 /// Who asks.
@@ -79,66 +140,114 @@ pub struct Actor(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
+    Known(Arc<Identity>, Option<Arc<ShownToken>>),
+    Operator,
     SyncWorker,
-    Token(Arc<TokenActor>),
 }
 
-/// What a permit was decided on: the record that must be unchanged when its act is committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Basis {
-    /// The token's identity.
-    pub token: Uid,
-    /// The revision of its record.
-    pub changed_at: Revision,
+/// What a permit was decided on: the records that must be unchanged when its act is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Basis(Vec<Ground>);
+
+impl Basis {
+    /// The records.
+    pub fn grounds(&self) -> &[Ground] {
+        &self.0
+    }
 }
 
 impl Actor {
+    /// Whoever may open the operator's socket, `system:operator`: everything.
+    pub const fn operator() -> Self {
+        Self(Kind::Operator)
+    }
+
     /// The projection worker inside the daemon, `system:sync`: it lists and reads everything and
     /// changes nothing.
     pub const fn sync_worker() -> Self {
         Self(Kind::SyncWorker)
     }
 
-    /// The bearer of a token.
-    pub const fn token(token: Arc<TokenActor>) -> Self {
-        Self(Kind::Token(token))
+    /// Someone who was recognized, by a token or otherwise.
+    pub const fn known(identity: Arc<Identity>, token: Option<Arc<ShownToken>>) -> Self {
+        Self(Kind::Known(identity, token))
     }
 
     /// A name for logs and for `createdBy`; never a credential.
     pub fn name(&self) -> String {
         match &self.0 {
+            Kind::Known(identity, _) => identity.name.clone(),
+            Kind::Operator => "system:operator".to_owned(),
             Kind::SyncWorker => "system:sync".to_owned(),
-            Kind::Token(token) => format!("token:{}", token.id),
         }
     }
 
-    /// The token, if the actor bears one.
-    pub fn as_token(&self) -> Option<&TokenActor> {
+    /// Who owns what the actor makes, if anybody.
+    pub fn subject(&self) -> Option<Subject> {
+        self.identity().map(|identity| identity.subject)
+    }
+
+    /// The identity, unless it is one of the system's own actors.
+    pub fn identity(&self) -> Option<&Identity> {
         match &self.0 {
-            Kind::SyncWorker => None,
-            Kind::Token(token) => Some(token),
+            Kind::Known(identity, _) => Some(identity),
+            Kind::Operator | Kind::SyncWorker => None,
         }
     }
 
-    /// What a decision about this actor rests on, if that can change.
-    pub fn basis(&self) -> Option<Basis> {
-        self.as_token().map(|token| Basis { token: token.id, changed_at: token.changed_at })
+    /// The token that was shown, if one was.
+    pub fn token(&self) -> Option<&ShownToken> {
+        match &self.0 {
+            Kind::Known(_, token) => token.as_deref(),
+            Kind::Operator | Kind::SyncWorker => None,
+        }
+    }
+
+    /// What a decision about this actor rests on, as far as it can change.
+    pub fn basis(&self) -> Basis {
+        let identity = self.identity().map_or(&[][..], |identity| &identity.grounds);
+        let token = self.token().map(|token| token.ground);
+        let token = token.filter(|ground| !identity.contains(ground));
+        Basis(identity.iter().copied().chain(token).collect())
+    }
+
+    pub(crate) const fn is_operator(&self) -> bool {
+        matches!(self.0, Kind::Operator)
+    }
+
+    pub(crate) const fn is_sync_worker(&self) -> bool {
+        matches!(self.0, Kind::SyncWorker)
+    }
+
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.token().and_then(|token| token.expires).is_some_and(|expires| expires <= now)
+    }
+
+    /// Whether the token, if there is one, leaves an action at a place.
+    pub(crate) fn is_left(&self, place: &Place<'_>, action: ActionKind) -> bool {
+        self.token().is_none_or(|token| token.narrowing.leaves(place, action))
+    }
+
+    pub(crate) fn is_left_in(&self, project: &ProjectPath) -> bool {
+        self.token().is_none_or(|token| token.narrowing.leaves_place(Some(project)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{OrgName, ProjectName};
 
     #[test]
-    fn a_role_holds_where_it_belongs() {
-        let project =
-            ProjectPath { org: OrgName::default_org(), project: ProjectName::parse("ml").unwrap() };
-        for role in Role::ALL {
-            assert_eq!(Right::new(role, Scope::WholeStore).is_ok(), role.is_global(), "{role}");
-            let in_project = Right::new(role, Scope::Project(project.clone()));
-            assert_eq!(in_project.is_ok(), !role.is_global(), "{role}");
+    fn a_subjects_text_leads_back_to_it() {
+        let uid = Uid::from_bytes([7; 16]);
+        for subject in
+            [Subject::Group(uid), Subject::Machine(uid), Subject::Token(uid), Subject::User(uid)]
+        {
+            assert_eq!(Subject::parse(&subject.to_string()), Some(subject));
+            assert_eq!(subject.uid(), uid);
+        }
+        for text in ["", "user", "user:", "user:alice", "root:07", "system:sync"] {
+            assert_eq!(Subject::parse(text), None, "{text}");
         }
     }
 }

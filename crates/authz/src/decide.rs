@@ -2,35 +2,108 @@
 
 use std::marker::PhantomData;
 
-use domain::{ProjectPath, SecretPath, Timestamp};
+use domain::{BindingKind, OrgName, ProjectPath, SecretPath, Timestamp, Uid};
 
-use crate::{Action, ActionKind, Actor, Basis, Right, Role};
+use crate::{Action, ActionKind, Actor, Basis, Held, Place, Right, Role, Scope, Subject, Use};
 
 /// Something that a permit can be about.
 pub trait Resource {
-    /// The project it lies in; none for what belongs to the whole store.
-    fn project(&self) -> Option<&ProjectPath>;
+    /// Where it lies.
+    fn place(&self) -> Place<'_>;
+
+    /// Whether any right that has to do with the project opens it, whatever its role allows.
+    fn opening(&self) -> Opening {
+        Opening::ByAction
+    }
 }
 
-/// The store itself: making projects and tokens.
+/// What opens a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A right that allows the action.
+    ByAction,
+    /// Any right in the project, at it or above it.
+    ByAnyRightInside,
+    /// Any right at the project or above it.
+    ByMembership,
+}
+
+/// The store itself: making organizations, projects, people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeStore;
 
+/// A project as its members see it: its name and where its secrets appear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenProject(pub ProjectPath);
+
+/// As much of a project's secrets as the actor may list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartOfProject(pub ProjectPath);
+
 impl Resource for WholeStore {
-    fn project(&self) -> Option<&ProjectPath> {
-        None
+    fn place(&self) -> Place<'_> {
+        Place::WholeStore
+    }
+}
+
+impl Resource for OrgName {
+    fn place(&self) -> Place<'_> {
+        Place::Organization(self)
     }
 }
 
 impl Resource for ProjectPath {
-    fn project(&self) -> Option<&ProjectPath> {
-        Some(self)
+    fn place(&self) -> Place<'_> {
+        Place::Project(self)
     }
 }
 
 impl Resource for SecretPath {
-    fn project(&self) -> Option<&ProjectPath> {
-        Some(&self.project)
+    fn place(&self) -> Place<'_> {
+        Place::Secret(self, None)
+    }
+}
+
+impl Resource for Scope {
+    fn place(&self) -> Place<'_> {
+        Self::place(self)
+    }
+}
+
+impl Resource for SeenProject {
+    fn place(&self) -> Place<'_> {
+        Place::Project(&self.0)
+    }
+
+    fn opening(&self) -> Opening {
+        Opening::ByMembership
+    }
+}
+
+impl Resource for PartOfProject {
+    fn place(&self) -> Place<'_> {
+        Place::Project(&self.0)
+    }
+
+    fn opening(&self) -> Opening {
+        Opening::ByAnyRightInside
+    }
+}
+
+/// A secret that exists, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownSecret {
+    /// Where it lives.
+    pub path: SecretPath,
+    /// Its identity.
+    pub uid: Uid,
+    /// Who owns it; nobody when its maker has no identity.
+    pub owner: Option<Subject>,
+}
+
+impl KnownSecret {
+    const fn place(&self) -> Place<'_> {
+        Place::Secret(&self.path, Some(self.uid))
     }
 }
 
@@ -48,10 +121,27 @@ pub enum Denied {
     NotVisible,
 }
 
+/// Why an actor may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// The secret is bound to the project for all its members, and this right makes the actor one
+    /// who uses secrets there.
+    MembersBinding(&'a Held),
+    /// It is the operator, who holds the data directory and the root key.
+    Operator,
+    /// The secret is theirs.
+    Owner,
+    /// A right allows it.
+    Right(&'a Held),
+    /// It is the sync worker.
+    SyncWorker,
+}
+
 /// Proof that an actor may perform action `A` on resource `R`, with the resource inside.
 pub struct Permit<A, R> {
     actor: Actor,
     resource: R,
+    only: Option<Uid>,
     action: PhantomData<A>,
 }
 
@@ -67,12 +157,19 @@ impl<A: Action, R> Permit<A, R> {
     }
 
     /// What the decision rests on: a commit is refused when that has changed since.
-    pub fn basis(&self) -> Option<Basis> {
+    pub fn basis(&self) -> Basis {
         self.actor.basis()
+    }
+
+    /// Whether the permit holds for the secret of that identity. One that rests on ownership, or on
+    /// what an owner gave, holds for that secret, and not for another that has come by its name
+    /// since.
+    pub fn covers(&self, uid: Uid) -> bool {
+        self.only.is_none_or(|only| only == uid)
     }
 }
 
-/// Decides whether an actor may perform action `A` on a resource.
+/// Decides whether an actor may perform action `A` on a resource, by the rights that it holds.
 ///
 /// # Errors
 /// Says whether the actor may at least know that the resource exists.
@@ -81,108 +178,156 @@ pub fn decide<A: Action, R: Resource>(
     resource: R,
     now: Timestamp,
 ) -> Result<Permit<A, R>, Denied> {
-    let allowed = |action| match actor.as_token() {
-        None => Role::ReadonlyAdmin.allows(action),
-        Some(token) => allows(&token.rights, resource.project(), action),
-    };
-    let ended =
-        actor.as_token().and_then(|token| token.expires).is_some_and(|expires| expires <= now);
-    if ended {
+    if actor.has_expired(now) {
         return Err(Denied::Expired);
     }
-    if allowed(A::KIND) {
-        return Ok(Permit { actor: actor.clone(), resource, action: PhantomData });
+    let place = resource.place();
+    let allowed = match (resource.opening(), place.project()) {
+        (Opening::ByMembership, Some(project)) => is_member(actor, project),
+        (Opening::ByAnyRightInside, Some(project)) => has_any_right_inside(actor, project),
+        _ => allows(actor, &place, None, A::KIND),
+    };
+    if allowed {
+        return Ok(Permit { actor: actor.clone(), resource, only: None, action: PhantomData });
     }
-    let visible = resource.project().is_none() || allowed(ActionKind::List);
-    Err(if visible { Denied::Forbidden } else { Denied::NotVisible })
+    Err(denied(actor, &place, None))
 }
 
-fn allows(rights: &[Right], project: Option<&ProjectPath>, action: ActionKind) -> bool {
-    rights.iter().any(|right| right.reaches(project) && right.role().allows(action))
+/// Decides about a secret that exists: by the rights that the actor holds, or because it is theirs.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_known<A: Action>(
+    actor: &Actor,
+    secret: KnownSecret,
+    now: Timestamp,
+) -> Result<Permit<A, SecretPath>, Denied> {
+    if actor.has_expired(now) {
+        return Err(Denied::Expired);
+    }
+    let KnownSecret { path, uid, owner } = secret;
+    let by_name = allows(actor, &Place::Secret(&path, None), None, A::KIND);
+    let place = Place::Secret(&path, Some(uid));
+    if by_name || allows(actor, &place, owner, A::KIND) {
+        let only = (!by_name).then_some(uid);
+        let (actor, action) = (actor.clone(), PhantomData);
+        return Ok(Permit { actor, resource: path, only, action });
+    }
+    Err(denied(actor, &place, owner))
+}
+
+/// Decides whether an actor may refer to a secret in a workload of a project that it is bound to.
+///
+/// A binding of the kind *owner* leaves that to the secret's owner, to whom has a grant on the
+/// secret itself, and to administrators; one of the kind *members* also gives it to all members of
+/// the project that use secrets there. Neither lets anyone read.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_use(
+    actor: &Actor,
+    secret: KnownSecret,
+    (project, kind): (&ProjectPath, BindingKind),
+    now: Timestamp,
+) -> Result<Permit<Use, SecretPath>, Denied> {
+    if actor.has_expired(now) {
+        return Err(Denied::Expired);
+    }
+    let is_left = actor.is_left(&Place::Project(project), ActionKind::Use);
+    if is_left && reasons_to_use(actor, &secret, (project, kind)).next().is_some() {
+        let (actor, action) = (actor.clone(), PhantomData);
+        let KnownSecret { path, uid, .. } = secret;
+        return Ok(Permit { actor, resource: path, only: Some(uid), action });
+    }
+    Err(denied(actor, &secret.place(), secret.owner))
+}
+
+/// Why an actor may perform an action at a place: every reason there is, and none when it may not.
+/// Neither the actor's token nor its time is looked at.
+pub fn reasons<'a>(
+    actor: &'a Actor,
+    place: Place<'a>,
+    owner: Option<Subject>,
+    action: ActionKind,
+) -> impl Iterator<Item = Reason<'a>> {
+    let operator = (actor.is_operator() && Role::Admin.allows(action)).then_some(Reason::Operator);
+    let worker = actor.is_sync_worker() && Role::ReadonlyAdmin.allows(action);
+    let worker = worker.then_some(Reason::SyncWorker);
+    let owns = owner.is_some() && actor.subject() == owner && Role::Owner.allows(action);
+    let owner = owns.then_some(Reason::Owner);
+    let held = held(actor)
+        .iter()
+        .filter(move |held| held.right.role().allows(action) && held.right.scope().reaches(&place));
+    operator.into_iter().chain(worker).chain(owner).chain(held.map(Reason::Right))
+}
+
+/// Why an actor may refer to a secret in a workload of a project that it is bound to; see
+/// [`decide_use`].
+pub fn reasons_to_use<'a>(
+    actor: &'a Actor,
+    secret: &'a KnownSecret,
+    (project, kind): (&'a ProjectPath, BindingKind),
+) -> impl Iterator<Item = Reason<'a>> {
+    let at_home = reasons(actor, secret.place(), secret.owner, ActionKind::Use);
+    let own = at_home.filter(|reason| match reason {
+        Reason::Right(held) => {
+            let on_itself = matches!(held.right.scope(), Scope::Below(_) | Scope::Secret(..));
+            on_itself || held.right.role().is_global()
+        }
+        _ => true,
+    });
+    let there = reasons(actor, Place::Project(project), None, ActionKind::Use);
+    let members = there.filter_map(move |reason| match reason {
+        Reason::Right(held) if kind == BindingKind::Members => Some(Reason::MembersBinding(held)),
+        _ => None,
+    });
+    own.chain(members)
+}
+
+/// Whether an actor may give someone else a role at a place: only one that allows nothing there
+/// that the actor may not do. A global role also holds everywhere else.
+pub fn may_give(actor: &Actor, right: &Right, owner: Option<Subject>) -> bool {
+    let place = right.scope().place();
+    right.role().actions().all(|action| allows(actor, &place, owner, action))
+}
+
+fn allows(actor: &Actor, place: &Place<'_>, owner: Option<Subject>, action: ActionKind) -> bool {
+    actor.is_left(place, action) && reasons(actor, *place, owner, action).next().is_some()
+}
+
+fn held(actor: &Actor) -> &[Held] {
+    actor.identity().map_or(&[], |identity| &identity.held)
+}
+
+/// Whether an actor has a right at a project or above it.
+fn is_member(actor: &Actor, project: &ProjectPath) -> bool {
+    let place = Place::Project(project);
+    has_right(actor, project, |right| right.scope().reaches(&place))
+}
+
+fn has_any_right_inside(actor: &Actor, project: &ProjectPath) -> bool {
+    has_right(actor, project, |right| right.scope().touches(project))
+}
+
+fn has_right(actor: &Actor, project: &ProjectPath, is_one: impl Fn(&Right) -> bool) -> bool {
+    if !actor.is_left_in(project) {
+        return false;
+    }
+    actor.is_operator()
+        || actor.is_sync_worker()
+        || held(actor).iter().any(|held| is_one(&held.right))
+}
+
+/// What an actor that may not is told.
+fn denied(actor: &Actor, place: &Place<'_>, owner: Option<Subject>) -> Denied {
+    let is_visible = match place {
+        Place::WholeStore => true,
+        Place::Organization(_) => allows(actor, place, None, ActionKind::List),
+        Place::Project(project) => is_member(actor, project),
+        Place::Secret(..) => allows(actor, place, owner, ActionKind::List),
+    };
+    if is_visible { Denied::Forbidden } else { Denied::NotVisible }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use domain::{OrgName, ProjectName, Revision, SecretName, Uid};
-
-    use super::*;
-    use crate::{Administer, Create, Delete, List, Read, Scope, TokenActor, Update};
-
-    const NOW: Timestamp = Timestamp::from_unix_millis(1000);
-
-    fn project(name: &str) -> ProjectPath {
-        ProjectPath { org: OrgName::default_org(), project: ProjectName::parse(name).unwrap() }
-    }
-
-    fn secret(in_project: &str) -> SecretPath {
-        SecretPath { project: project(in_project), name: SecretName::parse("hf").unwrap() }
-    }
-
-    fn actor(role: Role, scope: Scope, expires: Option<Timestamp>) -> Actor {
-        Actor::token(Arc::new(TokenActor {
-            id: Uid::from_bytes([1; 16]),
-            description: String::new(),
-            rights: vec![Right::new(role, scope).unwrap()],
-            expires,
-            changed_at: Revision::new(7),
-        }))
-    }
-
-    #[test]
-    fn a_role_in_one_project_reaches_no_other_not_even_one_that_starts_alike() {
-        let writer = actor(Role::Writer, Scope::Project(project("ml")), None);
-        assert!(decide::<Read, _>(&writer, secret("ml"), NOW).is_ok());
-        for other in ["ml2", "m", "ML"] {
-            assert_eq!(
-                decide::<Read, _>(&writer, secret(other), NOW).err(),
-                Some(Denied::NotVisible)
-            );
-        }
-        assert_eq!(
-            decide::<Administer, _>(&writer, WholeStore, NOW).err(),
-            Some(Denied::Forbidden)
-        );
-    }
-
-    #[test]
-    fn who_may_list_is_told_no_and_who_may_not_is_told_nothing() {
-        let viewer = actor(Role::Viewer, Scope::Project(project("ml")), None);
-        assert_eq!(decide::<Read, _>(&viewer, secret("ml"), NOW).err(), Some(Denied::Forbidden));
-        let contributor = actor(Role::Contributor, Scope::Project(project("ml")), None);
-        assert!(decide::<Create, _>(&contributor, secret("ml"), NOW).is_ok());
-        assert_eq!(
-            decide::<Read, _>(&contributor, secret("ml"), NOW).err(),
-            Some(Denied::NotVisible)
-        );
-    }
-
-    #[test]
-    fn a_token_ends_at_its_expiry_and_not_later() {
-        let at = |expires| actor(Role::Admin, Scope::WholeStore, Some(expires));
-        let one_later = Timestamp::from_unix_millis(1001);
-        assert!(decide::<Read, _>(&at(one_later), secret("ml"), NOW).is_ok());
-        assert_eq!(decide::<Read, _>(&at(NOW), secret("ml"), NOW).err(), Some(Denied::Expired));
-    }
-
-    #[test]
-    fn the_sync_worker_reads_and_changes_nothing() {
-        let worker = Actor::sync_worker();
-        assert!(decide::<List, _>(&worker, project("ml"), NOW).is_ok());
-        assert!(decide::<Read, _>(&worker, secret("ml"), NOW).is_ok());
-        assert!(decide::<Create, _>(&worker, secret("ml"), NOW).is_err());
-        assert!(decide::<Update, _>(&worker, secret("ml"), NOW).is_err());
-        assert!(decide::<Delete, _>(&worker, secret("ml"), NOW).is_err());
-        assert!(decide::<Administer, _>(&worker, WholeStore, NOW).is_err());
-    }
-
-    #[test]
-    fn a_permit_names_the_record_it_was_decided_on() {
-        let admin = actor(Role::Admin, Scope::WholeStore, None);
-        let permit = decide::<Read, _>(&admin, secret("ml"), NOW).ok().unwrap();
-        let basis = Basis { token: Uid::from_bytes([1; 16]), changed_at: Revision::new(7) };
-        assert_eq!(permit.basis(), Some(basis));
-        assert_eq!(permit.resource(), &secret("ml"));
-    }
-}
+mod tests;

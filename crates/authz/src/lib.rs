@@ -29,8 +29,18 @@ mod action;
 mod actor;
 mod decide;
 mod role;
+mod scope;
 
-pub use action::{Action, ActionKind, Administer, Create, Delete, List, Read, Share, Update, Use};
-pub use actor::{Actor, Basis, Right, Scope, TokenActor};
-pub use decide::{Denied, Permit, Resource, WholeStore, decide};
+pub use action::{
+    Action, ActionKind, ActionSet, Administer, Audit, Create, Delete, List, Read, Share, Update,
+    Use,
+};
+pub use actor::{
+    Actor, Basis, Ground, GroundRecord, Held, Identity, Narrowing, ShownToken, Subject,
+};
+pub use decide::{
+    Denied, KnownSecret, Opening, PartOfProject, Permit, Reason, Resource, SeenProject, WholeStore,
+    decide, decide_known, decide_use, may_give, reasons, reasons_to_use,
+};
 pub use role::Role;
+pub use scope::{Place, Right, Scope};

@@ -16,45 +16,64 @@ pub enum Role {
     Auditor = 2,
     /// Creates and uses, without seeing what others stored.
     Contributor = 3,
+    /// A grant: everything about a secret that exists, and sharing it.
+    Manage = 9,
     /// Manages a project without reading its values.
     Manager = 4,
     /// Everything in a project.
     Owner = 5,
+    /// A grant: reads and uses what exists.
+    Read = 10,
     /// Reads everything, changes nothing. Global.
     ReadonlyAdmin = 6,
     /// Sees metadata.
     Viewer = 7,
+    /// A grant: reads, uses and updates what exists.
+    Write = 11,
     /// Reads and writes values.
     Writer = 8,
 }
 
 impl Role {
     /// All roles, by name.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Admin,
         Self::Auditor,
         Self::Contributor,
+        Self::Manage,
         Self::Manager,
         Self::Owner,
+        Self::Read,
         Self::ReadonlyAdmin,
         Self::Viewer,
+        Self::Write,
         Self::Writer,
     ];
 
     /// Whether the role allows an action: the table of the design, row by row.
     pub const fn allows(self, action: ActionKind) -> bool {
-        use ActionKind::{Administer, Create, List, Read, Share, Use};
+        use ActionKind::{Administer, Audit, Create, Delete, List, Read, Share, Update, Use};
         match self {
-            Self::Admin | Self::Owner => true,
-            Self::Auditor | Self::Viewer => matches!(action, List),
+            Self::Admin => true,
+            Self::Auditor => matches!(action, List | Audit),
             Self::Contributor => matches!(action, Create | Use),
+            Self::Manage => matches!(action, List | Read | Use | Update | Delete | Share),
             Self::Manager => matches!(action, List | Create | Use | Administer),
+            Self::Owner => !matches!(action, Audit),
+            Self::Read => matches!(action, List | Read | Use),
             Self::ReadonlyAdmin => matches!(action, List | Read),
-            Self::Writer => !matches!(action, Share | Administer),
+            Self::Viewer => matches!(action, List),
+            Self::Write => matches!(action, List | Read | Use | Update),
+            Self::Writer => !matches!(action, Share | Administer | Audit),
         }
     }
 
-    /// Whether the role holds for the whole store rather than in a project.
+    /// What the role allows.
+    pub fn actions(self) -> impl Iterator<Item = ActionKind> {
+        ActionKind::ALL.into_iter().filter(move |action| self.allows(*action))
+    }
+
+    /// Whether the role holds for the whole store only.
     pub const fn is_global(self) -> bool {
         matches!(self, Self::Admin | Self::Auditor | Self::ReadonlyAdmin)
     }
@@ -65,10 +84,13 @@ impl Role {
             Self::Admin => "admin",
             Self::Auditor => "auditor",
             Self::Contributor => "contributor",
+            Self::Manage => "manage",
             Self::Manager => "manager",
             Self::Owner => "owner",
+            Self::Read => "read",
             Self::ReadonlyAdmin => "readonly-admin",
             Self::Viewer => "viewer",
+            Self::Write => "write",
             Self::Writer => "writer",
         }
     }
@@ -104,21 +126,24 @@ impl fmt::Display for Role {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ActionKind::{Administer, Create, Delete, List, Read, Share, Update, Use};
+    use crate::ActionKind::{Administer, Audit, Create, Delete, List, Read, Share, Update, Use};
 
     /// The table of the design, written out a second time as it stands there.
     #[test]
     fn the_table_of_roles() {
-        let columns = [List, Read, Create, Update, Delete, Use, Share, Administer];
+        let columns = [List, Read, Create, Update, Delete, Use, Share, Administer, Audit];
         let table = [
-            (Role::Viewer, "x......."),
-            (Role::Contributor, "..x..x.."),
-            (Role::Writer, "xxxxxx.."),
-            (Role::Manager, "x.x..x.x"),
-            (Role::Owner, "xxxxxxxx"),
-            (Role::ReadonlyAdmin, "xx......"),
-            (Role::Auditor, "x......."),
-            (Role::Admin, "xxxxxxxx"),
+            (Role::Viewer, "x........"),
+            (Role::Contributor, "..x..x..."),
+            (Role::Writer, "xxxxxx..."),
+            (Role::Manager, "x.x..x.x."),
+            (Role::Owner, "xxxxxxxx."),
+            (Role::Read, "xx...x..."),
+            (Role::Write, "xx.x.x..."),
+            (Role::Manage, "xx.xxxx.."),
+            (Role::ReadonlyAdmin, "xx......."),
+            (Role::Auditor, "x.......x"),
+            (Role::Admin, "xxxxxxxxx"),
         ];
         assert_eq!(table.len(), Role::ALL.len());
         for (role, row) in table {

@@ -22,6 +22,7 @@ mod rule;
 mod secret_type;
 mod selector;
 mod uid;
+mod uri;
 
 pub use binding::BindingKind;
 pub use clock::{Clock, Timestamp};
@@ -29,8 +30,8 @@ pub use codec::{Decoder, Encoder, Malformed};
 pub use invalid::Invalid;
 pub use labels::{Labels, MAX_LABELS};
 pub use name::{
-    DataKey, HASH_DIGITS, MAX_NAME_BYTES, Namespace, OrgName, ProjectName, ProjectPath, SecretName,
-    SecretPath, short_hash,
+    DataKey, HASH_DIGITS, MAX_NAME_BYTES, Namespace, OrgName, PrincipalName, ProjectName,
+    ProjectPath, SecretName, SecretPath, short_hash,
 };
 pub use payload::{Document, Fields, MAX_PAYLOAD_BYTES, Payload, RegistryLogin};
 pub use plaintext::{Plaintext, Sealed};
@@ -41,3 +42,4 @@ pub use rule::{NamePattern, ProjectionMode, ProjectionRule};
 pub use secret_type::SecretType;
 pub use selector::LabelSelector;
 pub use uid::Uid;
+pub use uri::SecretUri;

@@ -13,6 +13,9 @@ use crate::Invalid;
 pub const MAX_NAME_BYTES: usize = 512;
 const MAX_DATA_KEY_BYTES: usize = 253;
 const MAX_NAMESPACE_BYTES: usize = 63;
+const MAX_PRINCIPAL_BYTES: usize = 128;
+/// Names that people would take for more than a user's.
+const RESERVED_PRINCIPALS: [&str; 5] = ["anonymous", "default", "nobody", "root", "system"];
 
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $field:literal, $check:path) => {
@@ -63,6 +66,13 @@ name_type!(
     SecretName,
     "metadata.name",
     check_name
+);
+name_type!(
+    /// The name of a user, a machine account or a group. Narrow on purpose: names that look alike,
+    /// or that mean something in a URI or a pattern, have let one user pass for another elsewhere.
+    PrincipalName,
+    "metadata.name",
+    check_principal
 );
 name_type!(
     /// A key of a secret's data, as Kubernetes allows it: letters, digits, `-`, `_` and `.`.
@@ -166,6 +176,22 @@ fn check_segment(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn check_principal(text: &str) -> Result<(), String> {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+    let well_formed = text.len() <= MAX_PRINCIPAL_BYTES
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(inner);
+    if !well_formed {
+        return Err(format!(
+            "must be 1 to {MAX_PRINCIPAL_BYTES} letters, digits, `-`, `_`, `.` or `@` of ASCII, starting with a letter or digit"
+        ));
+    }
+    if RESERVED_PRINCIPALS.iter().any(|name| text.eq_ignore_ascii_case(name)) {
+        return Err(format!("must be none of {}", RESERVED_PRINCIPALS.join(", ")));
+    }
+    Ok(())
+}
+
 fn check_data_key(text: &str) -> Result<(), String> {
     let well_formed = !text.is_empty()
         && text.len() <= MAX_DATA_KEY_BYTES
@@ -235,6 +261,34 @@ mod tests {
     fn a_project_is_one_segment() {
         assert!(ProjectName::parse("team/a").is_err());
         assert!(ProjectName::parse("team-a").is_ok());
+    }
+
+    #[test]
+    fn a_principals_name_is_narrow() {
+        for name in ["alice", "alice@example.com", "ci-bot_2", "0x", &"x".repeat(128)] {
+            assert_eq!(PrincipalName::parse(name).unwrap().as_str(), name);
+        }
+        assert_ne!(PrincipalName::parse("Alice").unwrap(), PrincipalName::parse("alice").unwrap());
+        for name in [
+            "",
+            "a b",
+            "a/b",
+            "a:b",
+            "*",
+            "a+b",
+            ".a",
+            "-a",
+            "@a",
+            "\u{e4}",
+            "a\n",
+            "root",
+            "Root",
+            "system",
+            "default",
+            &"x".repeat(129),
+        ] {
+            assert_eq!(PrincipalName::parse(name).unwrap_err().field, "metadata.name", "{name}");
+        }
     }
 
     #[test]

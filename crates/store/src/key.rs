@@ -5,6 +5,8 @@ use std::fmt;
 
 use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Uid};
 
+use crate::PrincipalKind;
+
 /// A record's key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Vec<u8>);
@@ -31,7 +33,12 @@ const TOKEN: u8 = 0x09;
 const TOKEN_HASH: u8 = 0x0a;
 const KEY_USES: u8 = 0x0b;
 const BINDING: u8 = 0x0c;
-pub(crate) const CHUNK: u8 = 0x0f;
+const PRINCIPAL: u8 = 0x0d;
+const PRINCIPAL_NAME: u8 = 0x0e;
+const ORG: u8 = 0x0f;
+const LAST_USE: u8 = 0x10;
+/// Behind all records, so that a scan of these meets no chunk.
+pub(crate) const CHUNK: u8 = 0x7f;
 
 impl Key {
     /// A key from stored bytes.
@@ -108,6 +115,31 @@ impl Key {
         let mut bytes = vec![TOKEN_HASH];
         bytes.extend_from_slice(hash);
         Self(bytes)
+    }
+
+    /// A user, a machine account or a group, by identity.
+    pub fn principal(id: Uid) -> Self {
+        Self::with_uid(PRINCIPAL, id)
+    }
+
+    /// From a principal's name to its identity. Users, machine accounts and groups have their names
+    /// apart from each other.
+    pub fn principal_name(kind: PrincipalKind, name: &str) -> Self {
+        let mut bytes = vec![PRINCIPAL_NAME, kind.code()];
+        bytes.extend_from_slice(name.as_bytes());
+        Self(bytes)
+    }
+
+    /// An organization.
+    pub fn org(name: &OrgName) -> Self {
+        let mut bytes = vec![ORG];
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        Self(bytes)
+    }
+
+    /// When a token was last shown, or a secret last read, by its identity.
+    pub fn last_use(id: Uid) -> Self {
+        Self::with_uid(LAST_USE, id)
     }
 
     /// How many uses of a key-encryption key are reserved.
@@ -264,6 +296,23 @@ impl KeyRange {
         Self::of_kind(TOKEN)
     }
 
+    /// All users, machine accounts and groups.
+    pub fn principals() -> Self {
+        Self::of_kind(PRINCIPAL)
+    }
+
+    /// All organizations.
+    pub fn orgs() -> Self {
+        Self::of_kind(ORG)
+    }
+
+    /// All projects of an organization.
+    pub fn projects_of(org: &OrgName) -> Self {
+        let mut bytes = vec![PROJECT];
+        bytes.extend_from_slice(org.as_str().as_bytes());
+        Self::below(bytes)
+    }
+
     /// The rest of this range behind a key.
     #[must_use]
     pub fn after(&self, key: &Key) -> Self {
@@ -373,5 +422,9 @@ mod tests {
         assert_eq!(hex(Key::token(uid)), "\\t0123456789abcdef");
         assert_eq!(hex(Key::token_hash(&[b'h'; 32])), format!("\\n{}", "h".repeat(32)));
         assert_eq!(hex(Key::key_uses(1)), "\\x0b\\x00\\x00\\x00\\x01");
+        assert_eq!(hex(Key::principal(uid)), "\\r0123456789abcdef");
+        assert_eq!(hex(Key::principal_name(PrincipalKind::User, "al")), "\\x0e\\x01al");
+        assert_eq!(hex(Key::org(&OrgName::default_org())), "\\x0fdefault");
+        assert_eq!(hex(Key::last_use(uid)), "\\x100123456789abcdef");
     }
 }

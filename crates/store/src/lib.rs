@@ -13,8 +13,9 @@ pub use engine::{
 };
 pub use key::{Key, KeyRange};
 pub use record::{
-    Binding, Change, ChangeKind, ChangeView, ChangedObject, Head, ProjectRecord, TokenRecord,
-    VersionInfo, VersionState, decode_bound_path, decode_tombstone, encode_bound_path,
+    Binding, Change, ChangeKind, ChangeView, ChangedObject, Grant, Head, OrgRecord, PrincipalKind,
+    PrincipalRecord, ProjectRecord, TokenHolder, TokenRecord, VersionInfo, VersionState,
+    decode_bound_path, decode_last_use, decode_tombstone, encode_bound_path, encode_last_use,
     encode_tombstone,
 };
 pub use sled_engine::{DataDir, OpenError, SledEngine, SledOptions};

@@ -39,6 +39,10 @@ impl ChangeKind {
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangedObject {
+    /// An organization.
+    Organization,
+    /// A user, a machine account or a group.
+    Principal,
     /// A project.
     Project(ProjectPath),
     /// A secret.
@@ -85,6 +89,12 @@ impl Change {
             ChangedObject::Tombstone => {
                 out.u8(4);
             }
+            ChangedObject::Principal => {
+                out.u8(5);
+            }
+            ChangedObject::Organization => {
+                out.u8(6);
+            }
         }
         if let Some(view) = &self.view {
             out.u64(view.previous.get()).bytes(&view.sealed);
@@ -106,6 +116,8 @@ impl Change {
             2 => ChangedObject::Secret(take_secret(&mut input)?),
             3 => ChangedObject::Token,
             4 => ChangedObject::Tombstone,
+            5 => ChangedObject::Principal,
+            6 => ChangedObject::Organization,
             _ => return Err(Malformed),
         };
         let view = match object {

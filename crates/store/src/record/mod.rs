@@ -1,18 +1,26 @@
 //! What the records hold before they are sealed, and how the ones in the clear are written.
 //!
-//! Each begins with a format number of its own. A head, a project and a token are sealed by the
-//! vault before they reach an engine; changes and tombstones carry names only and stay in the clear.
+//! Each begins with a format number of its own. Heads, projects, organizations, tokens, principals and
+//! times of last use are sealed by the vault before they reach an engine; changes and tombstones carry
+//! names only and stay in the clear.
 
 mod change;
 mod head;
+mod last_use;
+mod org;
+mod principal;
 mod project;
+mod right;
 mod token;
 mod tombstone;
 
 pub use change::{Change, ChangeKind, ChangeView, ChangedObject};
 pub use head::{Binding, Head, VersionInfo, VersionState};
+pub use last_use::{decode_last_use, encode_last_use};
+pub use org::OrgRecord;
+pub use principal::{Grant, PrincipalKind, PrincipalRecord};
 pub use project::ProjectRecord;
-pub use token::TokenRecord;
+pub use token::{TokenHolder, TokenRecord};
 pub use tombstone::{decode_tombstone, encode_tombstone};
 
 use domain::{
@@ -24,6 +32,14 @@ const FORMAT: u8 = 1;
 
 fn check_format(input: &mut Decoder<'_>) -> Result<(), Malformed> {
     if input.u8()? == FORMAT { Ok(()) } else { Err(Malformed) }
+}
+
+fn take_bool(input: &mut Decoder<'_>) -> Result<bool, Malformed> {
+    match input.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed),
+    }
 }
 
 /// The bytes of a binding's record: where the bound secret lives.

@@ -5,7 +5,7 @@ use domain::{
     Uid,
 };
 
-use super::{FORMAT, check_format};
+use super::{FORMAT, check_format, take_bool};
 
 /// A project: its place in the key is its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +48,7 @@ impl ProjectRecord {
         let uid = input.uid()?;
         let created_at = input.timestamp()?;
         let created_by = input.text()?.to_owned();
-        let deleting = match input.u8()? {
-            0 => false,
-            1 => true,
-            _ => return Err(Malformed),
-        };
+        let deleting = take_bool(&mut input)?;
         let keep_versions = Some(input.u32()?).filter(|keep| *keep != 0);
         let mut rules = Vec::new();
         for _ in 0..input.u32()? {

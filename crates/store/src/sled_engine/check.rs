@@ -107,13 +107,15 @@ fn check_log(raw: &Raw, meta: &Meta) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The record that an event speaks of, unless that is removed silently in due time.
+/// The record that an event speaks of, unless that is removed silently in due time or is not named.
 fn record_key(change: &Change) -> Option<Key> {
     match &change.object {
         ChangedObject::Project(path) => Some(Key::project(path)),
         ChangedObject::Secret(path) => Some(Key::head(path)),
         ChangedObject::Token => Some(Key::token(change.uid)),
-        ChangedObject::Tombstone => None,
+        ChangedObject::Principal => Some(Key::principal(change.uid)),
+        // An organization's event does not say its name.
+        ChangedObject::Organization | ChangedObject::Tombstone => None,
     }
 }
 

@@ -1,0 +1,332 @@
+//! Rights given and taken back: on the store, an organization, a project, a prefix of names, or one
+//! secret.
+
+use authz::{
+    Action, Actor, Administer, Denied, Permit, Right, Role, Scope, Share, Subject, decide, may_give,
+};
+use domain::{Invalid, PrincipalName, ProjectPath, SecretPath, SecretUri, Uid};
+use store::{Commit, Grant, Key, Precondition, PrincipalKind, PrincipalRecord};
+
+use crate::rights::Without;
+use crate::{GrantView, Vault, VaultError};
+
+/// The most grants of one principal: all of them lie in its record.
+const MAX_GRANTS_OF_ONE: usize = 1000;
+
+/// The right to give and to take rights at a place.
+pub enum GrantPermit {
+    /// Of who administers the place.
+    Administer(Permit<Administer, Scope>),
+    /// Of who shares everything at and below a name.
+    Share(Permit<Share, Scope>),
+    /// Of who shares one secret, and nothing else of its name.
+    ShareOne(Permit<Share, SecretPath>),
+}
+
+impl GrantPermit {
+    /// Who was permitted.
+    pub const fn actor(&self) -> &Actor {
+        match self {
+            Self::Administer(permit) => permit.actor(),
+            Self::Share(permit) => permit.actor(),
+            Self::ShareOne(permit) => permit.actor(),
+        }
+    }
+}
+
+/// A right to be given.
+pub struct NewGrant {
+    /// To whom: a kind and a name.
+    pub to: (PrincipalKind, PrincipalName),
+    /// The role.
+    pub role: Role,
+}
+
+impl Vault {
+    /// The place that a URI names.
+    ///
+    /// # Errors
+    /// When it is of another cluster, or names nothing that could be.
+    pub fn scope_of(&self, uri: &str) -> Result<Scope, VaultError> {
+        let uri = SecretUri::parse(uri)?;
+        if uri.cluster() != self.settings.cluster {
+            let fix = format!("must be of the cluster `{}`", self.settings.cluster);
+            return Err(Invalid::new("uri", fix).into());
+        }
+        Ok(Scope::from_uri(&uri, |org| self.rights.org(org).is_some())?)
+    }
+
+    /// The URI of a place.
+    pub fn uri_of(&self, scope: &Scope) -> String {
+        scope.to_uri(&self.settings.cluster).to_string()
+    }
+
+    /// Decides whether an actor may give and take rights at a place. Who owns a secret may share
+    /// that one, but not its name.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permit_granting(&self, actor: &Actor, scope: &Scope) -> Result<GrantPermit, VaultError> {
+        let now = self.clock.now();
+        match scope {
+            Scope::Below(path) | Scope::Secret(path, _) => {
+                let below = Scope::Below(path.clone());
+                let denied = match decide::<Share, _>(actor, below, now) {
+                    Ok(permit) => return Ok(GrantPermit::Share(permit)),
+                    Err(Denied::Expired) => Denied::Expired,
+                    Err(_) => match self.permit::<Share>(actor, path.clone()) {
+                        Ok(permit) => return Ok(GrantPermit::ShareOne(permit)),
+                        Err(VaultError::NotPermitted(denied)) => denied,
+                        Err(error) => return Err(error),
+                    },
+                };
+                Err(VaultError::NotPermitted(denied))
+            }
+            _ => {
+                let permit = decide::<Administer, _>(actor, scope.clone(), now);
+                permit.map(GrantPermit::Administer).map_err(VaultError::NotPermitted)
+            }
+        }
+    }
+
+    /// Gives a right. One that is held already is left as it is.
+    ///
+    /// # Errors
+    /// When nobody has that name, the place does not exist, or the role allows what the giver may
+    /// not do there.
+    pub fn grant(
+        &self,
+        permit: &GrantPermit,
+        scope: &Scope,
+        new: &NewGrant,
+    ) -> Result<GrantView, VaultError> {
+        let _one_at_a_time = self.rights_writes.lock();
+        let mut commit = Commit::default();
+        let right = self.right_to_give(permit, scope, new.role, &mut commit)?;
+        let (kind, name) = &new.to;
+        let found = self.rights.named(*kind, name.as_str());
+        let found = found.ok_or_else(|| {
+            Invalid::new("subject", "must be a user, a machine account or a group that exists")
+        })?;
+        let held = found.record.grants.iter().find(|grant| grant.right == right);
+        if let Some(held) = held {
+            return Ok(self.grant_view(&found.record, held));
+        }
+        let mut record = found.record.clone();
+        if record.grants.len() >= MAX_GRANTS_OF_ONE {
+            let fix = format!("must have at most {MAX_GRANTS_OF_ONE} grants; use a group or a prefix");
+            return Err(Invalid::new("subject", fix).into());
+        }
+        let grant = Grant {
+            id: self.make_uid()?,
+            right,
+            created_at: self.clock.now(),
+            created_by: permit.actor().name(),
+        };
+        record.grants.push(grant.clone());
+        self.rewrite_grants(commit, record.clone(), found.changed_at, permit.actor())?;
+        Ok(self.grant_view(&record, &grant))
+    }
+
+    /// Takes a right back. When this returns, it opens nothing any more.
+    ///
+    /// # Errors
+    /// When there is none of that identity, the actor could not have given it, or no administrator
+    /// would be left.
+    pub fn revoke_grant(&self, actor: &Actor, id: Uid) -> Result<(), VaultError> {
+        let _one_at_a_time = self.rights_writes.lock();
+        let all = self.rights.principals();
+        let found = all.iter().find_map(|principal| {
+            let grant = principal.record.grants.iter().find(|grant| grant.id == id)?;
+            Some((principal, grant))
+        });
+        let (principal, grant) = found.ok_or(VaultError::NotFound)?;
+        // Anybody may give up what is theirs.
+        if actor.subject() != Some(principal.record.subject()) {
+            // Whether there is such a grant is not told to who may not see it.
+            let permit = self.permit_granting(actor, grant.right.scope());
+            let permit = permit.map_err(|error| match error {
+                VaultError::NotPermitted(_) => VaultError::NotFound,
+                other => other,
+            })?;
+            self.check_may_give(&permit, &grant.right)?;
+        }
+        let mut record = principal.record.clone();
+        record.grants.retain(|grant| grant.id != id);
+        self.check_administrators(&Without { instead: Some(&record), ..Without::default() })?;
+        self.rewrite_grants(Commit::default(), record, principal.changed_at, actor)
+    }
+
+    /// The grants at a place, and those below it where they are wanted.
+    pub fn grants_at(&self, _permit: &GrantPermit, scope: &Scope, below: bool) -> Vec<GrantView> {
+        let place = scope.place();
+        self.grants_where(|_, grant| {
+            let theirs = grant.right.scope();
+            match (scope, theirs) {
+                // What an owner gave is shown where it was given.
+                (Scope::Below(path), Scope::Secret(theirs, _)) if path == theirs => true,
+                _ => theirs == scope || (below && scope.reaches(&theirs.place())),
+            }
+        })
+        .into_iter()
+        .filter(|_| place.project().is_some() || !matches!(scope, Scope::Secret(..)))
+        .collect()
+    }
+
+    /// What an actor holds itself, directly and through its groups.
+    pub fn grants_of(&self, actor: &Actor) -> Vec<GrantView> {
+        let Some(subject) = actor.subject() else { return Vec::new() };
+        let groups = self.rights.principal(subject.uid()).map(|found| found.groups.clone());
+        let mine = groups.into_iter().flatten().chain([subject.uid()]).collect::<Vec<_>>();
+        self.grants_where(|record, _| mine.contains(&record.uid))
+    }
+
+    fn grants_where(&self, wanted: impl Fn(&PrincipalRecord, &Grant) -> bool) -> Vec<GrantView> {
+        let mut found = Vec::new();
+        for principal in self.rights.principals() {
+            let record = &principal.record;
+            let grants = record.grants.iter().filter(|grant| wanted(record, grant));
+            found.extend(grants.map(|grant| self.grant_view(record, grant)));
+        }
+        found.sort_by(|a, b| (&a.uri, &a.subject, a.role).cmp(&(&b.uri, &b.subject, b.role)));
+        found
+    }
+
+    /// What is to be given, with what must still hold when it is.
+    fn right_to_give(
+        &self,
+        permit: &GrantPermit,
+        scope: &Scope,
+        role: Role,
+        commit: &mut Commit,
+    ) -> Result<Right, VaultError> {
+        let scope = match permit {
+            GrantPermit::ShareOne(permit) => {
+                let (head, revision) = self.permitted_head(permit)?;
+                commit.require(Precondition::ChangedAt(Key::head(permit.resource()), revision));
+                Scope::Secret(permit.resource().clone(), head.uid)
+            }
+            GrantPermit::Administer(_) | GrantPermit::Share(_) => scope.clone(),
+        };
+        if let Some(project) = scope.project() {
+            self.require_project(commit, project)?;
+        }
+        if let Scope::Org(org) = &scope
+            && let Some((_, revision)) = self.rights.org(org)
+        {
+            commit.require(Precondition::ChangedAt(Key::org(org), revision));
+        }
+        let right = Right::new(role, scope).map_err(|_| {
+            Invalid::new("uri", format!("must be the whole store: {role} holds everywhere"))
+        })?;
+        self.check_may_give(permit, &right)?;
+        Ok(right)
+    }
+
+    fn require_project(&self, commit: &mut Commit, path: &ProjectPath) -> Result<(), VaultError> {
+        let (record, revision) = match self.project_record(path) {
+            Ok(found) if !found.0.deleting => found,
+            Ok(_) | Err(VaultError::NotFound) => return Err(VaultError::NotFound),
+            Err(error) => return Err(error),
+        };
+        drop(record);
+        commit.require(Precondition::ChangedAt(Key::project(path), revision));
+        Ok(())
+    }
+
+    /// Nobody gives what they do not have: a manager, who reads no values, makes no reader.
+    fn check_may_give(&self, permit: &GrantPermit, right: &Right) -> Result<(), VaultError> {
+        let owner = match permit {
+            GrantPermit::ShareOne(permit) => owner_of(&self.permitted_head(permit)?.0.owner),
+            GrantPermit::Administer(_) | GrantPermit::Share(_) => None,
+        };
+        if may_give(permit.actor(), right, owner) {
+            return Ok(());
+        }
+        let fix = "must be a role that allows nothing there that you may not do yourself";
+        Err(Invalid::new("role", fix).into())
+    }
+
+    fn rewrite_grants(
+        &self,
+        mut commit: Commit,
+        record: PrincipalRecord,
+        at: domain::Revision,
+        actor: &Actor,
+    ) -> Result<(), VaultError> {
+        commit.require(Precondition::ChangedAt(Key::principal(record.uid), at));
+        self.put_principal_in(&mut commit, &record, store::ChangeKind::Modified)?;
+        let revision = self.commit(commit, actor.basis())?;
+        self.rights.put_principal(record, revision);
+        Ok(())
+    }
+
+    fn grant_view(&self, record: &PrincipalRecord, grant: &Grant) -> GrantView {
+        GrantView {
+            id: grant.id,
+            subject: record.full_name(),
+            uri: self.uri_of(grant.right.scope()),
+            role: grant.right.role(),
+            only_this_secret: matches!(grant.right.scope(), Scope::Secret(..)),
+            created_at: grant.created_at,
+            created_by: grant.created_by.clone(),
+        }
+    }
+
+    /// The right to do something with a secret: by what the actor holds, or because it is theirs.
+    ///
+    /// # Errors
+    /// [`VaultError::NotPermitted`]; or when the store cannot be read.
+    pub fn permit<A: Action>(
+        &self,
+        actor: &Actor,
+        path: SecretPath,
+    ) -> Result<Permit<A, SecretPath>, VaultError> {
+        self.permit_among(actor, path, |vault, path| match vault.head(path) {
+            Ok((head, _)) => Ok(Some(head)),
+            Err(VaultError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// As [`Vault::permit`], for a secret that is deleted: the one of that identity, or the one
+    /// deleted last.
+    ///
+    /// # Errors
+    /// As [`Vault::permit`].
+    pub fn permit_deleted<A: Action>(
+        &self,
+        actor: &Actor,
+        path: SecretPath,
+        uid: Option<Uid>,
+    ) -> Result<Permit<A, SecretPath>, VaultError> {
+        self.permit_among(actor, path, |vault, path| vault.deleted_head(path, uid))
+    }
+
+    fn permit_among<A: Action>(
+        &self,
+        actor: &Actor,
+        path: SecretPath,
+        find: impl Fn(&Self, &SecretPath) -> Result<Option<store::Head>, VaultError>,
+    ) -> Result<Permit<A, SecretPath>, VaultError> {
+        let now = self.clock.now();
+        let denied = match decide::<A, _>(actor, path.clone(), now) {
+            Ok(permit) => return Ok(permit),
+            Err(denied) => denied,
+        };
+        let Some(head) = find(self, &path)? else { return Err(VaultError::NotPermitted(denied)) };
+        let known = known(&head);
+        authz::decide_known::<A>(actor, known, now).map_err(VaultError::NotPermitted)
+    }
+}
+
+/// A secret as authorization knows it.
+pub(crate) fn known(head: &store::Head) -> authz::KnownSecret {
+    let owner = owner_of(&head.owner);
+    authz::KnownSecret { path: head.path.clone(), uid: head.uid, owner }
+}
+
+/// Who owns a secret, by what its head says.
+pub(crate) fn owner_of(owner: &str) -> Option<Subject> {
+    Subject::parse(owner)
+}
