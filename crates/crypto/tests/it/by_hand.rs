@@ -74,6 +74,10 @@ pub(crate) struct Keys {
     store: Vec<u8>,
     keks: Vec<(u32, Vec<u8>)>,
     metadata_keys: Vec<(u32, Vec<u8>)>,
+    /// Seeds.
+    pub(crate) audit_keys: Vec<(u32, Vec<u8>)>,
+    /// Seeds.
+    pub(crate) token_keys: Vec<(u32, Vec<u8>)>,
 }
 
 fn label(text: &str) -> Vec<u8> {
@@ -122,9 +126,17 @@ impl Library {
             let associated = [&label("tresor/1/key"), store, &entry[..9]].concat();
             Some((number(&entry[1..5]), self.unwrap(kek, &associated, &entry[9..])?))
         };
-        let metadata_keys =
-            file[keks_end + 1..keys_end].chunks(69).map(open_key).collect::<Option<_>>()?;
-        Some(Keys { store: store.to_vec(), keks, metadata_keys })
+        let keys_of = |kind: u8| {
+            let entries = file[keks_end + 1..keys_end].chunks(69);
+            entries.filter(|entry| entry[0] == kind).map(open_key).collect::<Option<_>>()
+        };
+        Some(Keys {
+            store: store.to_vec(),
+            metadata_keys: keys_of(2)?,
+            audit_keys: keys_of(3)?,
+            token_keys: keys_of(4)?,
+            keks,
+        })
     }
 
     /// FORMAT.md section 3.

@@ -7,4 +7,6 @@ mod keyring;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
 mod vectors;
