@@ -108,6 +108,30 @@ impl Argon2Cost {
 mod tests {
     use super::*;
 
+    /// What the reference implementation gives: `printf 'correct horse' | argon2 "nobody's salt..."
+    /// -id -t 2 -k 19456 -p 1 -l 32 -r`. OpenSSL agrees.
+    #[test]
+    fn the_reference_implementation_derives_the_same() {
+        for (cost, expected) in [
+            (
+                Argon2Cost::PASSWORD,
+                "f475be665ee27e1ad3525c0ecdf8209b1717fd5228a8ca220855f7fbae2872a1",
+            ),
+            (
+                Argon2Cost { memory_kib: 38_912, iterations: 1, lanes: 4 },
+                "1b5c22506ea36f50b65e08757d87c0797ae22b6ccdadfaf86044b348b573bb20",
+            ),
+            (
+                Argon2Cost::RECOMMENDED,
+                "d84005078f806c608e87159c795b7d1d67ad442c04e13c99167a42541f3add8f",
+            ),
+        ] {
+            let key = derive(b"correct horse", b"nobody's salt...", cost).ok().unwrap();
+            let hex: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, expected, "{cost:?}");
+        }
+    }
+
     #[test]
     fn a_cost_that_is_too_weak_or_beyond_reason_is_no_cost() {
         let Argon2Cost { memory_kib, iterations, lanes } = Argon2Cost::RECOMMENDED;

@@ -15,6 +15,7 @@ mod keyring;
 mod keyring_file;
 mod keys;
 mod passphrase;
+mod password;
 mod random;
 mod record;
 mod root_key;
@@ -36,6 +37,7 @@ pub use error::{
 pub use keyring::{Keyring, SealedVersion};
 pub use keys::KekId;
 pub use passphrase::Passphrase;
+pub use password::PasswordHash;
 pub use record::MAX_PLAINTEXT_BYTES;
 pub use root_key::RootKey;
 pub use signing::{PublicKey, verify_signature};
