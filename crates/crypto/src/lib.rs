@@ -11,6 +11,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod hazmat;
+mod jwt;
 mod keyring;
 mod keyring_file;
 mod keys;
@@ -34,6 +35,7 @@ pub use error::{
     KeyringError, MakeError, NoMemory, NoRandomness, OpenError, PassphraseError, PasswordError,
     RootKeyError, SealError, SlotError,
 };
+pub use jwt::{JwtClaims, JwtToken};
 pub use keyring::{Keyring, SealedVersion};
 pub use keys::KekId;
 pub use passphrase::Passphrase;

@@ -53,3 +53,31 @@ impl SigningKey {
         PublicKey { id: self.id, bytes: self.key.verifying_key().to_bytes() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    fn decoded<const N: usize>(text: &str) -> [u8; N] {
+        URL_SAFE_NO_PAD.decode(text).unwrap().try_into().unwrap()
+    }
+
+    /// RFC 8037, appendix A.4 (signing) and A.5 (verification), with the key of A.1 and A.2.
+    #[test]
+    fn the_vector_of_rfc_8037_is_signed_and_verified() {
+        let input = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        let signature = decoded(
+            "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+        );
+        let seed = KeyBytes::copied_from(&decoded("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"));
+        let key = SigningKey::new(7, &seed);
+        let public = decoded("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        assert_eq!(key.public(), PublicKey { id: 7, bytes: public });
+        assert_eq!(key.sign(input), signature);
+        assert!(verify_signature(&public, input, &signature));
+        assert!(!verify_signature(&public, &input[1..], &signature));
+    }
+}

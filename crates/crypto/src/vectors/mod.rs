@@ -4,6 +4,8 @@
 mod keyring;
 mod metadata;
 mod payload;
+mod signature;
+mod token;
 
 use domain::Timestamp;
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod jwt;
+#[cfg(test)]
 mod keyring;
 #[cfg(test)]
 mod properties;
