@@ -6,11 +6,13 @@
 mod binding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod grant;
 mod history;
 mod object;
 mod openapi;
 mod parse;
 pub mod paths;
+mod principal;
 mod problem;
 mod project;
 mod secret;
@@ -23,9 +25,19 @@ mod wire_text;
 pub use binding::{
     BindingBody, BindingList, BindingWrite, BoundSecretBody, BoundSecretList, project_path,
 };
+pub use grant::{
+    AccessBody, AccessList, AccessReview, AccessReviewed, ActionBody, GrantBody, GrantList,
+    GrantWrite, MemberWrite,
+};
 pub use history::{PurgeAction, RollbackAction, UndeleteAction, VersionsAction};
 pub use openapi::openapi;
 pub use parse::parse;
+pub use principal::{
+    AccountPatch, AccountPatchSpec, GroupPatch, GroupPatchSpec, GroupWrite, GroupWriteSpec,
+    LoginBody, LoginWrite, MachineAccountWrite, NameWrite, OrgBody, OrgList, OrgMetadata, OrgWrite,
+    PasswordWrite, PrincipalBody, PrincipalList, PrincipalMetadata, PrincipalSpec, UserWrite,
+    principal_name, subject,
+};
 pub use problem::{Problem, ProblemKind};
 pub use project::{
     ProjectBody, ProjectList, ProjectMetadata, ProjectPatch, ProjectPatchSpec, ProjectSpec,
@@ -37,7 +49,7 @@ pub use secret::{
     SecretWriteSpec, VersionBody, VersionList,
 };
 pub use sync::SyncStatus;
-pub use token::{RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
+pub use token::{NarrowingBody, RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
 pub use watch::{Bookmark, BookmarkMetadata, WatchLine};
 pub use wire_document::WireDocument;
 pub use wire_text::{UniqueMap, WireText};

@@ -22,11 +22,13 @@ const LINES: &str = "application/jsonl";
 const BEARER: &str = "token";
 const TYPES: [&str; 6] = ["opaque", "registry", "variable", "ssh", "s3", "document"];
 /// The operations of a table are about one of these.
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 7] = [
     ("secrets", "Secrets, their values and their history"),
     ("bindings", "Where a secret is used beside its home"),
     ("projects", "Projects, and where their secrets appear"),
-    ("tokens", "Who may do what"),
+    ("tokens", "Signing in, and tokens"),
+    ("people", "Users, machine accounts, groups and organizations"),
+    ("rights", "Who may do what, and who did"),
     ("daemon", "The daemon itself"),
 ];
 
@@ -38,6 +40,8 @@ pub fn openapi() -> OpenApi {
     about_bindings(&mut table);
     about_projects(&mut table);
     about_tokens(&mut table);
+    about_people(&mut table);
+    about_rights(&mut table);
     about_the_daemon(&mut table);
     table.learn::<Problem>();
     let scheme = HttpBuilder::new()
@@ -79,6 +83,15 @@ fn about_secrets(table: &mut Table) {
             text("continue", "As the page before returned it"),
             one_of("sort", "What the list is sorted by", &["name", "created", "updated", "type"]),
             one_of("order", "Smallest or largest first", &["asc", "desc"]),
+            text(
+                "unusedSince",
+                "Only secrets that nobody has read since: a time (RFC 3339), or an age such as `90d`",
+            ),
+            text("olderThan", "Only secrets whose value is older: a time, or an age such as `90d`"),
+            flag(
+                "rotationDue",
+                "Only secrets that are due by their label `tresor.io/rotate-after`",
+            ),
         ]
     };
     let watching = || {
@@ -215,6 +228,12 @@ fn about_history(table: &mut Table) {
             text("continue", "As the page before returned it"),
             one_of("sort", "What the list is sorted by", &["name", "created", "updated", "type"]),
             one_of("order", "Smallest or largest first", &["asc", "desc"]),
+            text(
+                "unusedSince",
+                "Only secrets that nobody has read since: a time (RFC 3339), or an age such as `90d`",
+            ),
+            text("olderThan", "Only secrets whose value is older: a time, or an age such as `90d`"),
+            flag("rotationDue", "Only secrets that are due by their label `tresor.io/rotate-after`"),
         ])
         .answers::<SecretList>("200", "A page of them");
     table
@@ -304,18 +323,151 @@ fn about_tokens(table: &mut Table) {
         .tag("tokens")
         .answers::<WhoAmI>("200", "The token and its rights");
     table
-        .get(paths::TOKENS, "listTokens", "All tokens; for administrators")
+        .post(paths::LOGIN, "login", "Signs a user in, by name and password")
+        .tag("tokens")
+        .takes::<LoginWrite>(JSON)
+        .also::<LoginBody>("201", "A token, shown this once")
+        .without_a_token();
+    table
+        .post(paths::LOGOUT, "logout", "Ends the token that is used")
+        .tag("tokens")
+        .done("It opens nothing any more");
+    table
+        .get(paths::TOKENS, "listTokens", "The caller's tokens; for an administrator, all")
         .tag("tokens")
         .answers::<TokenList>("200", "The tokens, oldest first");
     table
-        .post(paths::TOKENS, "createToken", "Makes a token; an administrator's act")
+        .post(
+            paths::TOKENS,
+            "createToken",
+            "Makes a token of who asks; or, as an administrator, another one",
+        )
         .tag("tokens")
         .takes::<TokenWrite>(JSON)
         .answers::<TokenMinted>("201", "The token, shown this once");
     table
-        .delete(paths::TOKEN, "revokeToken", "Ends a token; an administrator's act")
+        .delete(
+            paths::TOKEN,
+            "revokeToken",
+            "Ends a token of who asks; or, as an administrator, any",
+        )
         .tag("tokens")
         .done("It opens nothing any more");
+}
+
+fn about_people(table: &mut Table) {
+    let tag = "people";
+    table
+        .post(paths::USERS, "createUser", "Makes a user, with a project of the same name")
+        .tag(tag)
+        .takes::<UserWrite>(JSON)
+        .answers::<PrincipalBody>("201", "It is made");
+    table
+        .post(paths::MACHINE_ACCOUNTS, "createMachineAccount", "Makes a machine account")
+        .tag(tag)
+        .takes::<MachineAccountWrite>(JSON)
+        .answers::<PrincipalBody>("201", "It is made");
+    table
+        .post(paths::GROUPS, "createGroup", "Makes a group")
+        .tag(tag)
+        .takes::<GroupWrite>(JSON)
+        .answers::<PrincipalBody>("201", "It is made");
+    for (path, id, about) in [
+        (paths::USERS, "listUsers", "All users"),
+        (paths::MACHINE_ACCOUNTS, "listMachineAccounts", "All machine accounts"),
+        (paths::GROUPS, "listGroups", "All groups"),
+    ] {
+        table.get(path, id, about).tag(tag).answers::<PrincipalList>("200", "They, by name");
+    }
+    for (path, id, about) in [
+        (paths::USER, "readUser", "A user"),
+        (paths::MACHINE_ACCOUNT, "readMachineAccount", "A machine account"),
+        (paths::GROUP, "readGroup", "A group"),
+    ] {
+        table.get(path, id, about).tag(tag).answers::<PrincipalBody>("200", about);
+    }
+    for (path, id, about) in [
+        (paths::USER, "patchUser", "Shuts a user out, or lets it in again"),
+        (paths::MACHINE_ACCOUNT, "patchMachineAccount", "The same for a machine account"),
+    ] {
+        let operation = table.patch(path, id, about).tag(tag).takes::<AccountPatch>(MERGE_PATCH);
+        operation.answers::<PrincipalBody>("200", "As it is now");
+    }
+    table
+        .patch(paths::GROUP, "patchGroup", "Replaces a group's members")
+        .tag(tag)
+        .takes::<GroupPatch>(MERGE_PATCH)
+        .answers::<PrincipalBody>("200", "As it is now");
+    for (path, id, about) in [
+        (paths::USER, "deleteUser", "Removes a user with its tokens and grants"),
+        (paths::MACHINE_ACCOUNT, "deleteMachineAccount", "Removes a machine account likewise"),
+        (paths::GROUP, "deleteGroup", "Removes a group with its grants"),
+    ] {
+        table.delete(path, id, about).tag(tag).done("It is gone");
+    }
+    table
+        .put(paths::PASSWORD, "setPassword", "Sets a user's password, and ends their sessions")
+        .tag(tag)
+        .takes::<PasswordWrite>(JSON)
+        .done("It is set");
+    table
+        .get(paths::ORGS, "listOrganizations", "The organizations that the caller may see")
+        .tag(tag)
+        .answers::<OrgList>("200", "They, by name");
+    table
+        .post(paths::ORGS, "createOrganization", "Makes an organization")
+        .tag(tag)
+        .takes::<OrgWrite>(JSON)
+        .answers::<OrgBody>("201", "It is made");
+    table
+        .delete(paths::ORG, "deleteOrganization", "Removes an organization that has no projects")
+        .tag(tag)
+        .done("It is gone");
+}
+
+fn about_rights(table: &mut Table) {
+    let tag = "rights";
+    table
+        .get(paths::GRANTS, "listGrants", "What was granted at a place; or to who asks")
+        .tag(tag)
+        .query([
+            text("uri", "A place, `secret://CLUSTER/ORG/PROJECT/NAME` or less; the caller's own grants when left out"),
+            flag("below", "Also what was granted below it"),
+        ])
+        .answers::<GrantList>("200", "They");
+    table
+        .post(paths::GRANTS, "createGrant", "Gives a role at a place and below it")
+        .tag(tag)
+        .takes::<GrantWrite>(JSON)
+        .answers::<GrantBody>("201", "It is given");
+    table.delete(paths::GRANT, "deleteGrant", "Takes a grant back").tag(tag).done("It is gone");
+    table
+        .get(paths::MEMBERS, "listMembers", "A project's members, and their roles")
+        .tag(tag)
+        .answers::<GrantList>("200", "They");
+    table
+        .put(paths::MEMBER, "putMember", "Makes someone a member, or gives them another role")
+        .tag(tag)
+        .takes::<MemberWrite>(JSON)
+        .answers::<GrantBody>("200", "They are");
+    table.delete(paths::MEMBER, "deleteMember", "Ends a membership").tag(tag).done("It is ended");
+    table
+        .get(paths::ACCESS, "readAccess", "Who may do what with a secret, and why")
+        .tag(tag)
+        .answers::<AccessList>("200", "Everyone who may do anything with it");
+    table
+        .post(paths::ACCESS_REVIEWS, "reviewAccess", "Whether someone may do something, and why")
+        .tag(tag)
+        .takes::<AccessReview>(JSON)
+        .answers::<AccessReviewed>("200", "The answer");
+    table
+        .get(paths::AUDIT, "readAudit", "The audit log, JSON lines as they were written")
+        .tag(tag)
+        .query([
+            number("after", "Only records behind this sequence number"),
+            number("limit", "How many records at most; 1000 when left out"),
+        ])
+        .streams("Each line is a record; see AUDIT.md");
 }
 
 fn about_the_daemon(table: &mut Table) {
@@ -471,9 +623,23 @@ impl Entry<'_> {
         self.finish();
     }
 
+    fn streams(mut self, about: &str) {
+        let line = ObjectBuilder::new().schema_type(Type::String).description(Some(about));
+        let content = ContentBuilder::new().schema(Some(line.build())).build();
+        let response = ResponseBuilder::new().description("JSON lines").content(LINES, content);
+        self.operation = self.operation.response("200", response.build());
+        self.finish();
+    }
+
     fn done(mut self, about: &str) {
         let response = ResponseBuilder::new().description(about).build();
         self.operation = self.operation.response("204", response);
+        self.finish();
+    }
+
+    fn without_a_token(mut self) {
+        let nobody: [SecurityRequirement; 0] = [];
+        self.operation = self.operation.securities(Some(nobody));
         self.finish();
     }
 
@@ -513,10 +679,15 @@ fn in_path(name: &str) -> Parameter {
         "project" | "bound_project" => "The project",
         "name" => "The secret's name; a slash or colon in it travels percent-encoded",
         "uid" => "The secret's identity",
-        _ => "The token's identity",
+        "id" => "The identity of the token or the grant",
+        "principal" => "The name of the user, the machine account or the group",
+        "subject" => "Who: `user:NAME`, `machine:NAME` or `group:NAME`",
+        _ => "A name",
     };
     let schema = match name {
         "uid" | "id" => matching("^[0-9a-f]{32}$"),
+        "principal" => matching("^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"),
+        "subject" => matching("^(user|machine|group):[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"),
         _ => ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(1))

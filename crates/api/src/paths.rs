@@ -4,6 +4,42 @@
 pub const OPENAPI: &str = "/tresor/v1/openapi.json";
 /// Who is asking.
 pub const WHOAMI: &str = "/tresor/v1/whoami";
+/// Signs in.
+pub const LOGIN: &str = "/tresor/v1/login";
+/// Signs out.
+pub const LOGOUT: &str = "/tresor/v1/logout";
+/// Users.
+pub const USERS: &str = "/tresor/v1/users";
+/// One user.
+pub const USER: &str = "/tresor/v1/users/{principal}";
+/// A user's password.
+pub const PASSWORD: &str = "/tresor/v1/users/{principal}/password";
+/// Machine accounts.
+pub const MACHINE_ACCOUNTS: &str = "/tresor/v1/machine-accounts";
+/// One machine account.
+pub const MACHINE_ACCOUNT: &str = "/tresor/v1/machine-accounts/{principal}";
+/// Groups.
+pub const GROUPS: &str = "/tresor/v1/groups";
+/// One group.
+pub const GROUP: &str = "/tresor/v1/groups/{principal}";
+/// Grants.
+pub const GRANTS: &str = "/tresor/v1/grants";
+/// One grant.
+pub const GRANT: &str = "/tresor/v1/grants/{id}";
+/// Whether someone may do something.
+pub const ACCESS_REVIEWS: &str = "/tresor/v1/access-reviews";
+/// The audit log.
+pub const AUDIT: &str = "/tresor/v1/audit";
+/// Organizations.
+pub const ORGS: &str = "/tresor/v1/orgs";
+/// One organization.
+pub const ORG: &str = "/tresor/v1/orgs/{org}";
+/// A project's members.
+pub const MEMBERS: &str = "/tresor/v1/orgs/{org}/projects/{project}/members";
+/// One member of a project.
+pub const MEMBER: &str = "/tresor/v1/orgs/{org}/projects/{project}/members/{subject}";
+/// Who may do what with a secret.
+pub const ACCESS: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/access";
 /// Tokens.
 pub const TOKENS: &str = "/tresor/v1/tokens";
 /// One token.

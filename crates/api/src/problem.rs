@@ -35,6 +35,8 @@ pub enum ProblemKind {
     RequestTimeout,
     /// The disk is full.
     StorageFull,
+    /// Someone was wrong too often.
+    TooManyRequests,
     /// No valid credential was sent.
     Unauthorized,
     /// The body is of another media type.
@@ -58,6 +60,7 @@ impl ProblemKind {
             Self::PayloadTooLarge => (413, "payload-too-large", "The request is too large"),
             Self::RequestTimeout => (408, "request-timeout", "The request took too long"),
             Self::StorageFull => (507, "storage-full", "The disk is full"),
+            Self::TooManyRequests => (429, "too-many-requests", "Too many attempts"),
             Self::Unauthorized => (401, "unauthorized", "Not signed in"),
             Self::UnsupportedMediaType => (415, "unsupported-media-type", "Not JSON"),
         }
@@ -86,6 +89,9 @@ pub struct Problem {
     /// The oldest resource version that is good, when an older one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_resource_version: Option<Box<str>>,
+    /// After how many seconds to try again; the header `Retry-After` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -100,6 +106,7 @@ impl Problem {
             field: None,
             resource_version: None,
             oldest_resource_version: None,
+            retry_after: None,
         }
     }
 

@@ -154,6 +154,22 @@ impl Basis {
     pub fn grounds(&self) -> &[Ground] {
         &self.0
     }
+
+    /// The same basis without some records: those that the act that rests on it has removed.
+    #[must_use]
+    pub fn without(mut self, gone: impl Fn(GroundRecord) -> bool) -> Self {
+        self.0.retain(|ground| !gone(ground.record));
+        self
+    }
+
+    /// The same basis, once the act that rests on it has itself changed a record.
+    #[must_use]
+    pub fn once_changed(mut self, record: GroundRecord, at: Revision) -> Self {
+        for ground in self.0.iter_mut().filter(|ground| ground.record == record) {
+            ground.changed_at = at;
+        }
+        self
+    }
 }
 
 impl Actor {

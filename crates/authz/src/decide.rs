@@ -322,7 +322,10 @@ fn has_right(actor: &Actor, project: &ProjectPath, is_one: impl Fn(&Right) -> bo
 fn denied(actor: &Actor, place: &Place<'_>, owner: Option<Subject>) -> Denied {
     let is_visible = match place {
         Place::WholeStore => true,
-        Place::Organization(_) => allows(actor, place, None, ActionKind::List),
+        // That there is a default organization is known to all.
+        Place::Organization(org) => {
+            **org == OrgName::default_org() || allows(actor, place, None, ActionKind::List)
+        }
         Place::Project(project) => is_member(actor, project),
         Place::Secret(..) => allows(actor, place, owner, ActionKind::List),
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::Invalid;
+use crate::{Age, Invalid, ROTATE_AFTER};
 
 /// The most labels that one secret may carry.
 pub const MAX_LABELS: usize = 64;
@@ -33,6 +33,11 @@ impl Labels {
                 at,
                 "a value must be empty or 1 to 63 letters, digits, `-`, `_` or `.`, starting and ending with a letter or digit",
             ));
+        }
+        if let Some(age) = labels.get(ROTATE_AFTER) {
+            Age::parse(age).map_err(|wrong| {
+                Invalid::new(at, format!("{ROTATE_AFTER} {}, such as 90d", wrong.fix))
+            })?;
         }
         Ok(Self(labels))
     }

@@ -5,6 +5,7 @@
 //! versions are counted, and the two byte types that the whole house agrees on: [`Plaintext`], which
 //! wipes itself and cannot be printed, and [`Sealed`], which may go to a disk.
 
+mod age;
 mod binding;
 mod clock;
 mod codec;
@@ -13,6 +14,7 @@ pub mod fuzz;
 mod invalid;
 mod labels;
 mod name;
+mod password;
 mod payload;
 mod plaintext;
 mod projected;
@@ -24,6 +26,7 @@ mod selector;
 mod uid;
 mod uri;
 
+pub use age::{Age, ROTATE_AFTER};
 pub use binding::BindingKind;
 pub use clock::{Clock, Timestamp};
 pub use codec::{Decoder, Encoder, Malformed};
@@ -33,6 +36,7 @@ pub use name::{
     DataKey, HASH_DIGITS, MAX_NAME_BYTES, Namespace, OrgName, PrincipalName, ProjectName,
     ProjectPath, SecretName, SecretPath, short_hash,
 };
+pub use password::check_password;
 pub use payload::{Document, Fields, MAX_PAYLOAD_BYTES, Payload, RegistryLogin};
 pub use plaintext::{Plaintext, Sealed};
 pub use projected::KubernetesSecret;

@@ -53,6 +53,9 @@ impl IntoResponse for Failure {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if let Some(seconds) = problem.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }
@@ -76,7 +79,7 @@ pub(crate) fn problem(refused: Refused) -> Problem {
         Refused::Denied(Denied::Expired) => unauthorized(),
         Refused::Denied(Denied::Forbidden) => {
             let detail =
-                "Your token's role does not allow this. Ask an administrator for a role that does.";
+                "Your role does not allow this, or your token does not. Ask for a role that does.";
             Problem::new(ProblemKind::Forbidden, detail)
         }
         Refused::Denied(Denied::NotVisible) => not_found(),
@@ -130,8 +133,27 @@ fn vault_problem(error: VaultError) -> Problem {
         ),
         VaultError::LastAdministrator => new(
             ProblemKind::NotNow,
-            "This is the last administrator's token. Make another one first.",
+            "Nobody would be left who administers the store. Make another administrator first.",
         ),
+        VaultError::OrgNotEmpty => {
+            new(ProblemKind::NotNow, "The organization still has projects. Remove them first.")
+        }
+        VaultError::TooManyTokens => {
+            new(ProblemKind::NotNow, "The account has as many tokens as one may have. Revoke some.")
+        }
+        VaultError::WrongPassword => {
+            let detail = "There is no user of that name and password, or the account is disabled.";
+            new(ProblemKind::Unauthorized, detail)
+        }
+        VaultError::TooManyAttempts { seconds } => {
+            let detail = format!("Too many attempts failed. Try again in {seconds} seconds.");
+            let mut problem = new(ProblemKind::TooManyRequests, &detail);
+            problem.retry_after = Some(seconds);
+            problem
+        }
+        VaultError::Overloaded => {
+            new(ProblemKind::Busy, "More people sign in at once than can be checked. Try again.")
+        }
         VaultError::ProjectHasTokens => {
             new(ProblemKind::NotNow, "Tokens still hold rights in the project. Revoke them first.")
         }

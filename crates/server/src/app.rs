@@ -6,12 +6,17 @@ use std::time::Duration;
 use api::{Problem, ProblemKind, SyncStatus};
 use authz::Actor;
 use prometheus_client::collector::Collector;
+use tokio::sync::Semaphore;
 use vault::{Vault, VaultError};
 
 use crate::answer::problem;
-use crate::extract::Caller;
+use crate::caller::Caller;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+
+/// How many requests wait for a password to be hashed, those included that hash: each holds a
+/// thread, and whoever has no password must not be able to hold all of them.
+const MAX_HASHING: usize = 16;
 
 /// The service behind the routes. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +26,8 @@ pub struct App {
     metrics: Arc<Metrics>,
     worker: Arc<dyn SyncControl>,
     limits: Limits,
+    /// Who may wait for a password to be hashed.
+    hashing: Arc<Semaphore>,
     /// Whether `/metrics` is served beside everything else, and not on an address of its own.
     serves_metrics: bool,
 }
@@ -68,7 +75,8 @@ impl App {
     ) -> Self {
         let hub = Hub::new();
         let metrics = Arc::new(Metrics::new(vault.clone(), hub.clone(), others));
-        Self { vault, hub, metrics, worker, limits, serves_metrics: true }
+        let hashing = Arc::new(Semaphore::new(MAX_HASHING));
+        Self { vault, hub, metrics, worker, limits, hashing, serves_metrics: true }
     }
 
     /// The same service without `/metrics`, which has an address of its own.
@@ -116,7 +124,7 @@ impl App {
         let vault = self.vault.clone();
         let done = tokio::task::spawn_blocking(move || {
             // Anew, since the body and the queue may have taken their time.
-            let decide = || vault.authenticate(&caller.token).ok_or_else(unauthorized);
+            let decide = || caller.credential.actor(&vault).ok_or_else(unauthorized);
             let mut result = act(&vault, &decide()?);
             if matches!(result, Err(Refused::Vault(VaultError::RightsChanged))) {
                 result = act(&vault, &decide()?);
@@ -130,6 +138,22 @@ impl App {
                 "The daemon met a defect of its own; see its log.",
             ))
         })
+    }
+}
+
+impl App {
+    /// Runs what may hash a password, on a thread that may block; not more at once than there are
+    /// places.
+    pub(crate) async fn hash<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Vault) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let Ok(_place) = self.hashing.clone().try_acquire_owned() else {
+            return Err(VaultError::Overloaded);
+        };
+        let vault = self.vault.clone();
+        let done = tokio::task::spawn_blocking(move || act(&vault)).await;
+        done.unwrap_or(Err(VaultError::Overloaded))
     }
 }
 
@@ -166,6 +190,6 @@ impl From<Problem> for Refused {
 }
 
 pub(crate) fn unauthorized() -> Problem {
-    let detail = "Send a valid token in the header `Authorization: Bearer TOKEN`.";
+    let detail = "Send a valid token in the header `Authorization: Bearer TOKEN`, or a name and password as HTTP Basic.";
     Problem::new(ProblemKind::Unauthorized, detail)
 }

@@ -1,54 +1,27 @@
-//! What handlers take out of a request. Each handler takes its [`Caller`] first, so that nobody
-//! learns what a body or path should look like before signing in.
+//! What handlers take out of a request. Each handler takes its [`crate::caller::Caller`] first, so
+//! that nobody learns what a body or path should look like before signing in.
 
 use std::time::Duration;
 
 use api::{Problem, ProblemKind};
-use authz::Actor;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use domain::{Invalid, OrgName, ProjectName, ProjectPath, ResourceVersion, SecretName, SecretPath};
+use domain::{
+    Invalid, OrgName, PrincipalName, ProjectName, ProjectPath, ResourceVersion, SecretName,
+    SecretPath, Uid,
+};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
 use crate::answer::Failure;
-use crate::app::{App, unauthorized};
+use crate::app::App;
 
 /// The largest body: a payload of 1 MiB in base64, and room for the rest.
 const MAX_BODY_BYTES: usize = 2 << 20;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest header that can hold a token of ours.
-const MAX_TOKEN_BYTES: usize = 256;
-
-/// Who is asking, with the token, so that rights can be decided anew.
-pub(crate) struct Caller {
-    pub(crate) actor: Actor,
-    pub(crate) token: Zeroizing<String>,
-}
-
-impl FromRequestParts<App> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        let token = bearer(&parts.headers).ok_or_else(unauthorized)?;
-        let actor = app.vault().authenticate(&token).ok_or_else(unauthorized)?;
-        Ok(Self { actor, token })
-    }
-}
-
-/// The token of exactly one `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
-    let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(only), None) = (all.next(), all.next()) else { return None };
-    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
-    let plausible = scheme.eq_ignore_ascii_case("bearer") && token.len() <= MAX_TOKEN_BYTES;
-    plausible.then(|| Zeroizing::new(token.trim().to_owned()))
-}
-
-/// The organization in the path. Until organizations can be made, there is the default one.
+/// The organization in the path.
 pub(crate) struct InOrg(pub(crate) OrgName);
 
 impl FromRequestParts<App> for InOrg {
@@ -85,14 +58,14 @@ impl FromRequestParts<App> for OfSecret {
 }
 
 /// A secret in the path, by a project and its identity.
-pub(crate) struct ProjectAndUid(pub(crate) ProjectPath, pub(crate) domain::Uid);
+pub(crate) struct ProjectAndUid(pub(crate) ProjectPath, pub(crate) Uid);
 
 impl FromRequestParts<App> for ProjectAndUid {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
         let names = PathNames::take(parts, app).await?;
-        Ok(Self(names.project()?, domain::Uid::parse(names.one("uid")?)?))
+        Ok(Self(names.project()?, Uid::parse(names.one("uid")?)?))
     }
 }
 
@@ -132,15 +105,45 @@ impl PathNames {
     }
 }
 
-/// The token's identity in the path.
-pub(crate) struct TokenId(pub(crate) domain::Uid);
+/// The name of a user, a machine account or a group in the path.
+pub(crate) struct OfPrincipal(pub(crate) PrincipalName);
 
-impl FromRequestParts<App> for TokenId {
+impl FromRequestParts<App> for OfPrincipal {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
         let names = PathNames::take(parts, app).await?;
-        let id = domain::Uid::parse(names.one("id")?);
+        let name = PrincipalName::parse(names.one("principal")?);
+        Ok(Self(name.map_err(|wrong| Invalid::new("principal", wrong.fix))?))
+    }
+}
+
+/// Someone in the path, and the project of which they are to be a member.
+pub(crate) struct OfMember(
+    pub(crate) ProjectPath,
+    pub(crate) vault::PrincipalKind,
+    pub(crate) PrincipalName,
+);
+
+impl FromRequestParts<App> for OfMember {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let names = PathNames::take(parts, app).await?;
+        let (kind, name) = crate::native::someone("subject", names.one("subject")?)?;
+        Ok(Self(names.project()?, kind, name))
+    }
+}
+
+/// The identity of a token or a grant in the path.
+pub(crate) struct OfId(pub(crate) Uid);
+
+impl FromRequestParts<App> for OfId {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let names = PathNames::take(parts, app).await?;
+        let id = Uid::parse(names.one("id")?);
         Ok(Self(id.map_err(|wrong| Invalid::new("id", wrong.fix))?))
     }
 }

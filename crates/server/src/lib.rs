@@ -6,6 +6,7 @@
 
 mod answer;
 mod app;
+mod caller;
 mod extract;
 mod hub;
 mod listen;

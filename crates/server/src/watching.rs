@@ -9,16 +9,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::{Bookmark, Problem, ProblemKind, WatchLine};
-use authz::{Actor, List, Permit, decide};
+use authz::{Actor, List, PartOfProject, Permit, decide};
 use bytes::Bytes;
 use domain::{ProjectPath, ResourceVersion};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use vault::{ChangeKind, Happening, Happenings, ListPage, ListQuery, SecretView, Vault};
-use zeroize::Zeroizing;
 
 use crate::answer::problem;
 use crate::app::{App, Refused, unauthorized};
+use crate::caller::Credential;
 use crate::hub::{Place, permit};
 use crate::native::show;
 
@@ -35,7 +35,7 @@ const LIST_PAGE: usize = 64;
 /// What is watched.
 pub(crate) struct Watching {
     pub(crate) app: App,
-    pub(crate) token: Zeroizing<String>,
+    pub(crate) credential: Credential,
     /// The projects; none for all that the caller may list.
     pub(crate) projects: Option<Vec<ProjectPath>>,
     pub(crate) query: ListQuery,
@@ -129,11 +129,11 @@ impl Session {
         let mut query = ListQuery { limit: LIST_PAGE, ..self.watching.query.clone() };
         let mut projects = self.watching.projects.clone();
         loop {
-            let (token, named, wanted) =
-                (self.watching.token.clone(), projects.clone(), query.clone());
+            let (credential, named, wanted) =
+                (self.watching.credential.clone(), projects.clone(), query.clone());
             let (listed, page) = self
                 .blocking(move |vault| {
-                    let actor = vault.authenticate(&token).ok_or_else(unauthorized)?;
+                    let actor = credential.actor(vault).ok_or_else(unauthorized)?;
                     page(vault, &actor, named.as_deref(), &wanted)
                 })
                 .await?;
@@ -141,7 +141,7 @@ impl Session {
             projects = Some(listed);
             let mut lines = Vec::new();
             for view in &page.items {
-                write_line(&mut lines, ChangeKind::Added, &encode(view));
+                write_line(&mut lines, ChangeKind::Added, &encode(self.watching.app.vault(), view));
             }
             if !lines.is_empty() {
                 self.send(lines.into()).await?;
@@ -160,8 +160,12 @@ impl Session {
 
     fn actor(&self) -> Result<Actor, End> {
         let vault = self.watching.app.vault();
-        let actor = vault.authenticate(&self.watching.token);
-        actor.ok_or_else(|| End::Told(Box::new(unauthorized())))
+        let told = |problem| End::Told(Box::new(problem));
+        let actor = self.watching.credential.actor(vault).ok_or_else(|| told(unauthorized()))?;
+        // Who has no right left in what they watch is cut off, and not just told nothing.
+        permits(vault, &actor, self.watching.projects.clone().unwrap_or_default())
+            .map_err(|refused| told(problem(refused)))?;
+        Ok(actor)
     }
 
     async fn changes(&self, after: ResourceVersion) -> Result<Happenings, End> {
@@ -207,7 +211,7 @@ impl Session {
 
     /// The lines of those changes that the watcher may see and wants to.
     fn write_shown(&self, lines: &mut Vec<u8>, actor: &Actor, changes: &[Arc<Happening>]) {
-        let now = self.watching.app.vault().clock().now();
+        let vault = self.watching.app.vault();
         for change in changes {
             let head = &change.view.head;
             let project = &head.path.project;
@@ -215,7 +219,7 @@ impl Session {
                 None => true,
                 Some(projects) => projects.contains(project),
             };
-            if !wanted || decide::<List, _>(actor, project.clone(), now).is_err() {
+            if !wanted || !vault.may_list(actor, head) {
                 continue;
             }
             // What is selected no longer is as good as gone; a client knows nothing else of it.
@@ -223,7 +227,7 @@ impl Session {
                 true => change.kind,
                 false => ChangeKind::Deleted,
             };
-            write_line(lines, kind, change.encoded(encode));
+            write_line(lines, kind, change.encoded(|view| encode(vault, view)));
             self.watching.app.hub().lines.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -280,7 +284,7 @@ pub(crate) fn page(
     })
 }
 
-/// The right to list each of the projects that are named, or of all that the actor may list.
+/// The right to list what one may of each of the projects that are named, or of all that the actor may list.
 ///
 /// # Errors
 /// When one of them may not be listed.
@@ -288,7 +292,7 @@ pub(crate) fn permits_of(
     vault: &Vault,
     actor: &Actor,
     named: Option<&[ProjectPath]>,
-) -> Result<Vec<Permit<List, ProjectPath>>, Refused> {
+) -> Result<Vec<Permit<List, PartOfProject>>, Refused> {
     let projects = named.map_or_else(|| listable(vault, actor), |named| Ok(named.to_vec()))?;
     permits(vault, actor, projects)
 }
@@ -297,14 +301,15 @@ fn permits(
     vault: &Vault,
     actor: &Actor,
     projects: Vec<ProjectPath>,
-) -> Result<Vec<Permit<List, ProjectPath>>, Refused> {
+) -> Result<Vec<Permit<List, PartOfProject>>, Refused> {
     let now = vault.clock().now();
-    let permits = projects.into_iter().map(|project| decide::<List, _>(actor, project, now));
+    let decide = |project| decide::<List, _>(actor, PartOfProject(project), now);
+    let permits = projects.into_iter().map(decide);
     Ok(permits.collect::<Result<_, _>>()?)
 }
 
 fn listable(vault: &Vault, actor: &Actor) -> Result<Vec<ProjectPath>, Refused> {
-    Ok(vault.projects(actor)?.items.into_iter().map(|view| view.path).collect())
+    Ok(vault.reachable_projects(actor)?)
 }
 
 /// What is read of some projects, once these are the same before and after. A project that is made
@@ -325,8 +330,8 @@ fn settled<P: PartialEq, T>(
     }
 }
 
-fn encode(view: &SecretView) -> Vec<u8> {
-    serde_json::to_vec(&show::secret(view, None)).unwrap_or_default()
+fn encode(vault: &Vault, view: &SecretView) -> Vec<u8> {
+    serde_json::to_vec(&show::event(view, vault)).unwrap_or_default()
 }
 
 /// The same bytes as [`WatchLine`] would make of it, without making the object again.

@@ -178,6 +178,11 @@ impl Key {
         Some(SecretPath { project: self.project_path()?, name })
     }
 
+    /// The organization in an organization's key.
+    pub fn org_name(&self) -> Option<OrgName> {
+        OrgName::parse(std::str::from_utf8(self.0.get(1..)?).ok()?).ok()
+    }
+
     fn names(&self) -> Option<(&str, &str, Option<&str>)> {
         let text = std::str::from_utf8(self.0.get(1..)?).ok()?;
         let mut parts = text.splitn(3, '\0');

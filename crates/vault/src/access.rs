@@ -119,9 +119,7 @@ impl Vault {
                 let place = Place::Secret(&secret.path, Some(secret.uid));
                 self.shown(reasons(&asked, place, secret.owner, review.action))
             }
-            (None, None) => {
-                self.shown(reasons(&asked, review.scope.place(), None, review.action))
-            }
+            (None, None) => self.shown(reasons(&asked, review.scope.place(), None, review.action)),
         };
         // The token that is asked with may leave less.
         let narrowed = review.subject.is_none() && !self.is_left(&asked, review, head.as_ref());
@@ -181,9 +179,10 @@ impl Vault {
             _ => place.project(),
         };
         narrowing.actions.is_none_or(|left| left.contains(review.action))
-            && narrowing.projects.as_ref().is_none_or(|named| {
-                project.is_some_and(|project| named.contains(project))
-            })
+            && narrowing
+                .projects
+                .as_ref()
+                .is_none_or(|named| project.is_some_and(|project| named.contains(project)))
     }
 
     fn access_of(

@@ -1,6 +1,6 @@
 //! Bindings: further projects in which a secret may be used and is projected.
 
-use authz::{Actor, Administer, Basis, List, Permit, Share, Use};
+use authz::{Actor, Administer, Basis, Create, Denied, List, Permit, Share, Use};
 use domain::{
     BindingKind, Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid,
 };
@@ -12,13 +12,39 @@ use crate::{BoundView, SecretView, Vault, VaultError, persist};
 /// The most projects that one secret is bound to.
 pub const MAX_BINDINGS: usize = 32;
 
+/// The right to share a secret.
+pub enum Sharing {
+    /// One that is being made, by who makes it and will own it.
+    Make(Permit<Create, SecretPath>),
+    /// One that exists.
+    Share(Permit<Share, SecretPath>),
+}
+
+impl Sharing {
+    fn basis(&self) -> Basis {
+        match self {
+            Self::Make(permit) => permit.basis(),
+            Self::Share(permit) => permit.basis(),
+        }
+    }
+
+    /// Whether it is the right to share what a draft changes.
+    fn covers(&self, draft: &Draft) -> bool {
+        let head = &draft.head;
+        match self {
+            Self::Make(permit) => draft.is_new() && *permit.resource() == head.path,
+            Self::Share(permit) => *permit.resource() == head.path && permit.covers(head.uid),
+        }
+    }
+}
+
 /// The right to bind a secret to a project. Both kinds want the right to share the secret, since
 /// its value appears where the other project's rules say.
 pub enum BindingPermit {
     /// The sharer may use secrets in the project.
-    Owner(Permit<Share, SecretPath>, Permit<Use, ProjectPath>),
+    Owner(Sharing, Permit<Use, ProjectPath>),
     /// The sharer administers the project.
-    Members(Permit<Share, SecretPath>, Permit<Administer, ProjectPath>),
+    Members(Sharing, Permit<Administer, ProjectPath>),
 }
 
 /// The right to end a binding: of who shares the secret, and of who administers the project.
@@ -30,7 +56,7 @@ pub enum UnbindingPermit {
 }
 
 impl BindingPermit {
-    fn bases(&self) -> [Option<Basis>; 2] {
+    fn bases(&self) -> [Basis; 2] {
         match self {
             Self::Owner(share, to) => [share.basis(), to.basis()],
             Self::Members(share, to) => [share.basis(), to.basis()],
@@ -39,7 +65,7 @@ impl BindingPermit {
 }
 
 impl UnbindingPermit {
-    fn bases(&self) -> [Option<Basis>; 1] {
+    fn bases(&self) -> [Basis; 1] {
         match self {
             Self::Secret(share) => [share.basis()],
             Self::Project(administer) => [administer.basis()],
@@ -75,7 +101,7 @@ impl Vault {
         expected: Option<ResourceVersion>,
     ) -> Result<SecretView, VaultError> {
         persist(|| {
-            let mut draft = self.draft(permit.resource(), expected)?;
+            let mut draft = self.draft(permit, expected)?;
             let (before, now) = (draft.head.bindings.clone(), self.clock.now());
             self.rebind(&mut draft, rebinding, permit.actor(), now)?;
             if draft.head.bindings == before {
@@ -127,7 +153,7 @@ impl Vault {
         persist(|| {
             let found = self.read_record(&Key::binding(project, uid), store::decode_bound_path)?;
             let (path, _) = found.ok_or(VaultError::NotFound)?;
-            let mut draft = self.draft(&path, None)?;
+            let mut draft = self.draft_of(&path, self.head(&path)?, None)?;
             if draft.head.uid != uid {
                 return Err(VaultError::Busy);
             }
@@ -162,7 +188,7 @@ impl Vault {
             std::mem::take(&mut draft.head.bindings).into_iter().partition(is_kept);
         for old in &ended {
             let permit = (rebinding.may_unbind)(&old.project)?;
-            check_unbinding(&permit, &draft.head.path, &old.project)?;
+            check_unbinding(&permit, draft, &old.project)?;
             check_actor(permit.bases(), actor)?;
             // A binding that only changes its kind keeps its projections.
             if !wanted.iter().any(|(to, _)| *to == old.project) {
@@ -173,7 +199,7 @@ impl Vault {
         let mut bindings = kept.clone();
         for (project, kind) in fresh {
             let permit = (rebinding.may_bind)(project, *kind)?;
-            check_binding(&permit, &draft.head.path, project, *kind)?;
+            check_binding(&permit, draft, project, *kind)?;
             check_actor(permit.bases(), actor)?;
             self.bind(draft, project)?;
             bindings.push(Binding {
@@ -241,7 +267,7 @@ fn check(wanted: &[(ProjectPath, BindingKind)], home: &SecretPath) -> Result<(),
 
 /// A commit requires one actor's rights to be unchanged, so all of its permits are that actor's.
 pub(crate) fn check_actor<const N: usize>(
-    bases: [Option<Basis>; N],
+    bases: [Basis; N],
     actor: &Actor,
 ) -> Result<(), VaultError> {
     let same = bases.into_iter().all(|basis| basis == actor.basis());
@@ -251,29 +277,31 @@ pub(crate) fn check_actor<const N: usize>(
 /// A permit is about what it was decided on, and nothing else.
 fn check_binding(
     permit: &BindingPermit,
-    secret: &SecretPath,
+    draft: &Draft,
     project: &ProjectPath,
     kind: BindingKind,
 ) -> Result<(), VaultError> {
     let fits = match (permit, kind) {
         (BindingPermit::Owner(share, to), BindingKind::Owner) => {
-            share.resource() == secret && to.resource() == project
+            share.covers(draft) && to.resource() == project
         }
         (BindingPermit::Members(share, to), BindingKind::Members) => {
-            share.resource() == secret && to.resource() == project
+            share.covers(draft) && to.resource() == project
         }
         _ => false,
     };
-    if fits { Ok(()) } else { Err(VaultError::NotFound) }
+    if fits { Ok(()) } else { Err(VaultError::NotPermitted(Denied::Forbidden)) }
 }
 
 fn check_unbinding(
     permit: &UnbindingPermit,
-    secret: &SecretPath,
+    draft: &Draft,
     project: &ProjectPath,
 ) -> Result<(), VaultError> {
     let fits = match permit {
-        UnbindingPermit::Secret(share) => share.resource() == secret,
+        UnbindingPermit::Secret(share) => {
+            *share.resource() == draft.head.path && share.covers(draft.head.uid)
+        }
         UnbindingPermit::Project(administer) => administer.resource() == project,
     };
     if fits { Ok(()) } else { Err(VaultError::NotFound) }

@@ -1,6 +1,6 @@
 //! One act on one secret, from its head to its commit.
 
-use authz::Basis;
+use authz::{Action, Basis, Permit};
 use crypto::PayloadContext;
 use domain::{Payload, ResourceVersion, Retired, Revision, SecretPath, Timestamp, Uid};
 use store::{
@@ -42,6 +42,11 @@ impl Draft {
         draft
     }
 
+    /// Whether the secret is being made.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.previous.get() == 0
+    }
+
     /// Room for more writes, when those of the head are counted.
     fn room(&self) -> usize {
         MAX_COMMIT_WRITES.saturating_sub(self.commit.writes.len() + HEAD_WRITES)
@@ -67,13 +72,22 @@ impl Draft {
 }
 
 impl Vault {
-    /// Begins a change of the secret of that name.
-    pub(crate) fn draft(
+    /// Begins a change of the secret of that name, as far as the permit holds for it.
+    pub(crate) fn draft<A: Action>(
         &self,
-        path: &SecretPath,
+        permit: &Permit<A, SecretPath>,
         expected: Option<ResourceVersion>,
     ) -> Result<Draft, VaultError> {
-        let (head, previous) = self.head(path)?;
+        self.draft_of(permit.resource(), self.permitted_head(permit)?, expected)
+    }
+
+    /// Begins a change of a secret that was decided on by something else than its name.
+    pub(crate) fn draft_of(
+        &self,
+        path: &SecretPath,
+        (head, previous): (Head, Revision),
+        expected: Option<ResourceVersion>,
+    ) -> Result<Draft, VaultError> {
         let current = self.wire(previous);
         if expected.is_some_and(|expected| expected != current) {
             return Err(VaultError::Stale { current });
@@ -106,7 +120,7 @@ impl Vault {
         &self,
         mut draft: Draft,
         kind: ChangeKind,
-        basis: Option<Basis>,
+        basis: Basis,
     ) -> Result<SecretView, VaultError> {
         let is_live = draft.head.current().is_some();
         let key = Key::head(&draft.head.path);
@@ -125,7 +139,7 @@ impl Vault {
     pub(crate) fn write_deleted(
         &self,
         mut draft: Draft,
-        basis: Option<Basis>,
+        basis: Basis,
     ) -> Result<SecretView, VaultError> {
         let kept = Key::deleted_head(&draft.head.path, draft.head.uid);
         draft.commit.remove(Key::head(&draft.head.path));

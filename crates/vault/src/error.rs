@@ -34,8 +34,8 @@ pub enum VaultError {
         "the keyring file is not the one that the store was last written with; restore the newer keyring file"
     )]
     KeyringGeneration,
-    /// The last administrator's token would go.
-    #[error("it is the last administrator's token")]
+    /// Nobody would be left who administers the store.
+    #[error("nobody would be left who administers the store")]
     LastAdministrator,
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
@@ -43,6 +43,12 @@ pub enum VaultError {
     /// There is none of that name.
     #[error("it does not exist")]
     NotFound,
+    /// The organization still has projects.
+    #[error("the organization still has projects")]
+    OrgNotEmpty,
+    /// More is asked of the daemon at once than it can hold.
+    #[error("too much is asked at once")]
+    Overloaded,
     /// A step of the act is not the actor's to take.
     #[error(transparent)]
     NotPermitted(authz::Denied),
@@ -79,12 +85,24 @@ pub enum VaultError {
     /// The payload does not fit.
     #[error("the request is larger than the store takes in one act")]
     TooLarge,
+    /// Someone was wrong too often, and has to wait.
+    #[error("too many attempts failed; wait {seconds} s")]
+    TooManyAttempts {
+        /// How long.
+        seconds: u64,
+    },
+    /// The account has as many tokens as one may have.
+    #[error("the account has too many tokens")]
+    TooManyTokens,
     /// The store cannot be read or written.
     #[error(transparent)]
     Unavailable(#[from] StoreError),
     /// That version is not kept, or was deleted.
     #[error("there is no such version to read")]
     VersionNotFound,
+    /// There is no user of that name and password.
+    #[error("there is no user of that name and password")]
+    WrongPassword,
 }
 
 impl From<CommitError> for VaultError {

@@ -159,7 +159,9 @@ impl Vault {
     fn feed_change(&self, change: Change) -> Result<Option<FeedChange>, VaultError> {
         let uid = change.uid;
         match change.object {
-            ChangedObject::Token => Ok(None),
+            ChangedObject::Organization | ChangedObject::Principal | ChangedObject::Token => {
+                Ok(None)
+            }
             ChangedObject::Tombstone => {
                 let key = Key::tombstone(uid);
                 let stored = self.engine.read(&key)?;

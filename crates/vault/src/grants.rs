@@ -114,7 +114,8 @@ impl Vault {
         }
         let mut record = found.record.clone();
         if record.grants.len() >= MAX_GRANTS_OF_ONE {
-            let fix = format!("must have at most {MAX_GRANTS_OF_ONE} grants; use a group or a prefix");
+            let fix =
+                format!("must have at most {MAX_GRANTS_OF_ONE} grants; use a group or a prefix");
             return Err(Invalid::new("subject", fix).into());
         }
         let grant = Grant {
@@ -317,6 +318,14 @@ impl Vault {
         let Some(head) = find(self, &path)? else { return Err(VaultError::NotPermitted(denied)) };
         let known = known(&head);
         authz::decide_known::<A>(actor, known, now).map_err(VaultError::NotPermitted)
+    }
+}
+
+impl Vault {
+    /// Who owns a secret, as people know them: `KIND:NAME`, where the owner still exists.
+    pub fn owner_name(&self, head: &store::Head) -> String {
+        let found = owner_of(&head.owner).and_then(|owner| self.rights.principal(owner.uid()));
+        found.map_or_else(|| head.owner.clone(), |found| found.record.full_name())
     }
 }
 

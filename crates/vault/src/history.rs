@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use authz::{Basis, Create, Delete, List, Permit, Update};
+use authz::{Action, Basis, Create, Delete, List, PartOfProject, Permit, Update};
 use domain::{Invalid, ProjectPath, ResourceVersion, Revision, SecretPath, Timestamp, Uid};
 use store::{ChangeKind, Commit, Head, Key, KeyRange, Precondition, VersionInfo, VersionState};
 
@@ -42,7 +42,7 @@ impl Vault {
         permit: &Permit<Delete, SecretPath>,
         versions: &Versions<'_>,
     ) -> Result<SecretView, VaultError> {
-        self.change_versions(permit.resource(), permit.basis(), versions, VersionState::Deleted)
+        self.change_versions(permit, versions, VersionState::Deleted)
     }
 
     /// Makes deleted versions readable again.
@@ -54,7 +54,7 @@ impl Vault {
         permit: &Permit<Update, SecretPath>,
         versions: &Versions<'_>,
     ) -> Result<SecretView, VaultError> {
-        self.change_versions(permit.resource(), permit.basis(), versions, VersionState::Live)
+        self.change_versions(permit, versions, VersionState::Live)
     }
 
     /// Destroys versions for good: their keys and payloads go, their numbers stay.
@@ -66,7 +66,7 @@ impl Vault {
         permit: &Permit<Delete, SecretPath>,
         versions: &Versions<'_>,
     ) -> Result<SecretView, VaultError> {
-        self.change_versions(permit.resource(), permit.basis(), versions, VersionState::Destroyed)
+        self.change_versions(permit, versions, VersionState::Destroyed)
     }
 
     /// Deletes a secret: it leaves its project and every cluster, its name is free, and it can be
@@ -86,7 +86,7 @@ impl Vault {
             let key = Key::deleted_head(permit.resource(), view.head.uid);
             // The secret is deleted, whatever becomes of this: what is left over goes with the
             // next of the regular purges.
-            match self.purge(&key, view.resource_version.revision(), None) {
+            match self.purge(&key, view.resource_version.revision(), &Basis::default()) {
                 Ok(()) | Err(VaultError::NotFound) => {}
                 Err(error) => tracing::warn!(%error, "a deleted secret was not purged at once"),
             }
@@ -106,7 +106,7 @@ impl Vault {
         uid: Option<Uid>,
     ) -> Result<SecretView, VaultError> {
         check_actor([permit.basis()], to.actor())?;
-        persist(|| self.try_undelete(permit.resource(), to, uid))
+        persist(|| self.try_undelete(permit, to, uid))
     }
 
     /// Removes a deleted secret for good: the one named by its identity, or the only one of that
@@ -129,9 +129,10 @@ impl Vault {
             }
             None => {}
         }
+        graves.retain(|grave| permit.covers(grave.head.uid));
         match graves.as_slice() {
             [] => Err(VaultError::NotFound),
-            [grave] => self.purge(&grave.key, grave.changed_at, permit.basis()),
+            [grave] => self.purge(&grave.key, grave.changed_at, &permit.basis()),
             _ => Err(VaultError::SeveralDeleted),
         }
     }
@@ -142,13 +143,16 @@ impl Vault {
     /// When there is none.
     pub fn deleted_secret(
         &self,
-        permit: &Permit<List, ProjectPath>,
+        permit: &Permit<List, PartOfProject>,
         uid: Uid,
     ) -> Result<SecretView, VaultError> {
         let mut found = Err(VaultError::NotFound);
-        self.each(&KeyRange::deleted_heads(permit.resource()), |key, stored| {
+        self.each(&KeyRange::deleted_heads(&permit.resource().0), |key, stored| {
             if key.ends_with(uid) {
                 let head = self.open_record(key, &stored.value, Head::decode)?;
+                if !self.may_list(permit.actor(), &head) {
+                    return Ok(());
+                }
                 found = Ok(SecretView { head, resource_version: self.wire(stored.changed_at) });
             }
             Ok(())
@@ -174,7 +178,7 @@ impl Vault {
         })?;
         let mut purged = 0;
         for (key, deleted) in expired {
-            match self.purge(&key, deleted, None) {
+            match self.purge(&key, deleted, &Basis::default()) {
                 Ok(()) => purged += 1,
                 Err(VaultError::NotFound) => {}
                 Err(error) => return Err(error),
@@ -188,10 +192,9 @@ impl Vault {
         deleted_at.plus_seconds(self.settings.purge_after_seconds)
     }
 
-    fn change_versions(
+    fn change_versions<A: Action>(
         &self,
-        path: &SecretPath,
-        basis: Option<Basis>,
+        permit: &Permit<A, SecretPath>,
         versions: &Versions<'_>,
         state: VersionState,
     ) -> Result<SecretView, VaultError> {
@@ -200,12 +203,12 @@ impl Vault {
             return Err(Invalid::new("versions", fix).into());
         }
         persist(|| {
-            let mut draft = self.draft(path, versions.expected)?;
+            let mut draft = self.draft(permit, versions.expected)?;
             for number in versions.numbers {
                 set_state(&mut draft, *number, state)?;
             }
             draft.head.updated_at = self.clock.now();
-            self.write(draft, ChangeKind::Modified, basis)
+            self.write(draft, ChangeKind::Modified, permit.basis())
         })
     }
 
@@ -214,7 +217,7 @@ impl Vault {
         permit: &Permit<Delete, SecretPath>,
         expected: Option<ResourceVersion>,
     ) -> Result<SecretView, VaultError> {
-        let mut draft = self.draft(permit.resource(), expected)?;
+        let mut draft = self.draft(permit, expected)?;
         // The secret's own tombstone goes when it comes back, and its bindings do not.
         for binding in std::mem::take(&mut draft.head.bindings) {
             self.unbind(&mut draft, &binding.project)?;
@@ -225,16 +228,18 @@ impl Vault {
 
     fn try_undelete(
         &self,
-        from: &SecretPath,
+        permit: &Permit<Update, SecretPath>,
         to: &Permit<Create, SecretPath>,
         uid: Option<Uid>,
     ) -> Result<SecretView, VaultError> {
+        let from = permit.resource();
         let (_, project_at) = self.open_project(to.resource())?;
         if from.project != to.resource().project {
             return Err(VaultError::NotFound);
         }
         let mut candidates = self.deleted_of_name(from)?;
         candidates.retain(|grave| uid.is_none_or(|uid| uid == grave.head.uid));
+        candidates.retain(|grave| permit.covers(grave.head.uid));
         let latest = candidates.into_iter().max_by_key(|grave| grave.changed_at);
         let mut grave = latest.ok_or(VaultError::NotFound)?;
         if self.engine.read(&Key::head(to.resource()))?.is_some() {
@@ -247,6 +252,17 @@ impl Vault {
         let project = Key::project(&to.resource().project);
         draft.commit.require(Precondition::ChangedAt(project, project_at));
         self.write(draft, ChangeKind::Added, to.basis())
+    }
+
+    /// The head of the deleted secret of that name and identity, or of the one deleted last.
+    pub(crate) fn deleted_head(
+        &self,
+        path: &SecretPath,
+        uid: Option<Uid>,
+    ) -> Result<Option<Head>, VaultError> {
+        let mut graves = self.deleted_of_name(path)?;
+        graves.retain(|grave| uid.is_none_or(|uid| uid == grave.head.uid));
+        Ok(graves.into_iter().max_by_key(|grave| grave.changed_at).map(|grave| grave.head))
     }
 
     fn deleted_of_name(&self, path: &SecretPath) -> Result<Vec<Grave>, VaultError> {
@@ -265,7 +281,7 @@ impl Vault {
     ///
     /// It ends when the secret was brought back, even if it was deleted again: only that deletion
     /// was decided on.
-    fn purge(&self, key: &Key, deleted: Revision, basis: Option<Basis>) -> Result<(), VaultError> {
+    fn purge(&self, key: &Key, deleted: Revision, basis: &Basis) -> Result<(), VaultError> {
         while !persist(|| self.purge_some(key, deleted, basis))? {}
         Ok(())
     }
@@ -275,7 +291,7 @@ impl Vault {
         &self,
         key: &Key,
         deleted: Revision,
-        basis: Option<Basis>,
+        basis: &Basis,
     ) -> Result<bool, VaultError> {
         let stored = self.engine.read(key)?.filter(|stored| stored.changed_at == deleted);
         let stored = stored.ok_or(VaultError::NotFound)?;
@@ -291,11 +307,11 @@ impl Vault {
         }
         let done = head.versions.iter().all(|v| v.state == VersionState::Destroyed);
         if done {
-            commit.remove(key.clone());
+            commit.remove(key.clone()).remove(Key::last_use(head.uid));
         } else {
             commit.put(key.clone(), self.seal_record(key, &head.encode())?);
         }
-        self.commit(commit, basis)?;
+        self.commit(commit, basis.clone())?;
         Ok(done)
     }
 }

@@ -2,54 +2,74 @@
 //!
 //! Every public act takes a [`authz::Permit`], which names the actor, the action and the resource,
 //! so that nothing here can be called on anything that was not decided on. The exceptions:
-//! [`Vault::authenticate`], which makes the actor; [`Vault::create_operator_token`], for whoever
-//! already holds the root key and the data directory; [`Vault::projects`], which decides about each
-//! project by itself; [`Vault::purge_expired`], which does what the settings say; the worker's
-//! reports, which carry nothing out; and health.
+//! [`Vault::authenticate`] and [`Vault::sign_in`], which make the actor; what is an actor's own, its
+//! tokens, its password and its grants; [`Vault::create_operator_token`], for whoever already holds
+//! the root key and the data directory; what decides about each thing by itself, as
+//! [`Vault::projects`], [`Vault::revoke_grant`] and [`Vault::review`]; [`Vault::purge_expired`] and
+//! its like, which do what the settings say; the worker's reports, which carry nothing out; and
+//! health.
 //!
 //! Calls block on the disk and belong on a thread that may.
 
+mod access;
 mod bindings;
 mod draft;
 mod error;
 mod feed;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod grants;
 mod history;
 mod lists;
+mod orgs;
+mod principals;
 mod projections;
 mod projects;
+mod rights;
 mod sealing;
 mod secrets;
+mod sign_in;
+mod throttle;
 mod tokens;
+mod usage;
 mod views;
 mod watch;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use authz::Basis;
 use crypto::Keyring;
 use domain::{Clock, Incarnation, ResourceVersion, Revision, Uid};
-use parking_lot::{Mutex, RwLock};
-use store::{Commit, Engine, Key, Precondition};
+use parking_lot::Mutex;
+use store::{Commit, Engine, Key, KeyRange, OrgRecord, Precondition, PrincipalRecord};
 
-pub use bindings::{BindingPermit, MAX_BINDINGS, Rebinding, Targets, UnbindingPermit, unusable};
+pub use access::{AccessPermit, Review, Reviewed};
+pub use bindings::{
+    BindingPermit, MAX_BINDINGS, Rebinding, Sharing, Targets, UnbindingPermit, unusable,
+};
 pub use error::VaultError;
 pub use feed::{FeedChange, FeedPage, FeedSnapshot, ProjectFeed, SecretFeed};
+pub use grants::{GrantPermit, NewGrant};
 pub use history::Versions;
-pub use lists::{ListQuery, MAX_LOOKED, MAX_SORTED, Sort};
+pub use lists::{ListQuery, MAX_LOOKED, MAX_SORTED, Since, Sort};
+pub use principals::{Member, NewPrincipal, PrincipalChange};
 pub use projects::{NewProject, ProjectChange};
 pub use secrets::{MAX_KEEP_VERSIONS, NewSecret, PayloadChange, Relabel, Revealed, SecretChange};
-pub use tokens::{MintedToken, NewToken};
-pub use views::{BoundView, ListPage, ProjectView, SecretView, TokenView};
+pub use sign_in::{Attempt, SignedIn};
+pub use tokens::{MintedToken, NewHolder, NewToken};
+pub use views::{
+    AccessView, BoundView, GrantView, ListPage, OrgView, PrincipalView, ProjectView, SecretView,
+    TokenView,
+};
 pub use watch::{Happening, Happenings};
 
-pub use store::{Binding, ChangeKind, VersionInfo, VersionState};
+pub use store::{Binding, ChangeKind, PrincipalKind, VersionInfo, VersionState};
 
 /// What the operator decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// What the cluster is called in URIs.
+    pub cluster: String,
     /// How many versions of a secret are kept, where neither it nor its project says: 1 to
     /// [`MAX_KEEP_VERSIONS`].
     pub keep_versions: u32,
@@ -59,7 +79,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keep_versions: 10, purge_after_seconds: 30 * 24 * 3600 }
+        let cluster = "default".to_owned();
+        Self { cluster, keep_versions: 10, purge_after_seconds: 30 * 24 * 3600 }
     }
 }
 
@@ -75,9 +96,13 @@ pub struct Vault {
     keyring_recorded_at: Revision,
     incarnation: Incarnation,
     clock: Arc<dyn Clock>,
-    tokens: tokens::Table,
-    /// Making and revoking tokens is rare, and counts administrators: one at a time.
-    token_writes: Mutex<()>,
+    rights: rights::Rights,
+    /// Rights change rarely, in the store and then in the table: one at a time, so that both have
+    /// the same order, and nobody is the last administrator twice.
+    rights_writes: Mutex<()>,
+    sign_in: sign_in::SignIn,
+    hashing: sign_in::Hashing,
+    usage: usage::Usage,
     reserving: Mutex<sealing::NextBlock>,
     projections: projections::Table,
     recent: watch::Recent,
@@ -114,15 +139,31 @@ impl Vault {
             keyring_recorded_at,
             incarnation,
             clock,
-            tokens: RwLock::new(HashMap::new()),
-            token_writes: Mutex::new(()),
+            rights: rights::Rights::default(),
+            rights_writes: Mutex::new(()),
+            sign_in: sign_in::SignIn::new()?,
+            hashing: sign_in::Hashing::default(),
+            usage: usage::Usage::default(),
             reserving: Mutex::new(sealing::NextBlock::default()),
             projections: projections::Table::default(),
             recent: watch::Recent::default(),
             settings,
         };
-        vault.load_tokens()?;
+        vault.load_rights()?;
         Ok(vault)
+    }
+
+    fn load_rights(&self) -> Result<(), VaultError> {
+        let mut orgs = Vec::new();
+        self.each(&KeyRange::orgs(), |key, stored| {
+            let name = key.org_name().ok_or(VaultError::Damaged)?;
+            let record = self.open_record(key, &stored.value, OrgRecord::decode)?;
+            orgs.push((name, record, stored.changed_at));
+            Ok(())
+        })?;
+        let principals = self.all_records(KeyRange::principals(), PrincipalRecord::decode)?;
+        self.rights.load(self.token_records()?, principals, orgs);
+        Ok(())
     }
 
     /// The store's last resource version.
@@ -157,11 +198,12 @@ impl Vault {
 
     /// Commits what an actor asked for: with the actor's rights and the keyring as they were when
     /// it was decided and sealed.
-    fn commit(&self, mut commit: Commit, basis: Option<Basis>) -> Result<Revision, VaultError> {
+    fn commit(&self, mut commit: Commit, basis: Basis) -> Result<Revision, VaultError> {
         let own = commit.preconditions.len();
         commit.require(Precondition::WrittenAt(Key::keyring(), self.keyring_recorded_at));
-        if let Some(basis) = basis {
-            commit.require(Precondition::ChangedAt(Key::token(basis.token), basis.changed_at));
+        for ground in basis.grounds() {
+            let key = tokens::ground_key(ground.record);
+            commit.require(Precondition::ChangedAt(key, ground.changed_at));
         }
         self.engine.commit(commit).map_err(|error| match error {
             store::CommitError::Conflict { index } if index == own => VaultError::KeyringGeneration,

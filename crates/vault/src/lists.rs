@@ -3,12 +3,12 @@
 //! What a request costs is bounded by what it looks at, not by what it returns: a page may come
 //! early, short or empty, with a `continue` that goes on behind what was looked at.
 
-use authz::{List, Permit};
+use authz::{Actor, List, PartOfProject, Permit, decide};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{
     Decoder, Encoder, Incarnation, Invalid, LabelSelector, Malformed, ProjectPath, ResourceVersion,
-    Revision, SecretType,
+    Revision, SecretType, Timestamp,
 };
 use sha2::{Digest, Sha256};
 use store::{Head, Key, KeyRange, Stored};
@@ -52,6 +52,12 @@ pub struct ListQuery {
     pub name_prefix: String,
     /// What their names contain.
     pub name_contains: String,
+    /// Those that nobody has read since.
+    pub unused_since: Option<Since>,
+    /// Those whose current version is from before.
+    pub older_than: Option<Since>,
+    /// Those that are due for another value, by their label, or those that are not.
+    pub rotation_due: Option<bool>,
     /// What they are sorted by.
     pub sort: Sort,
     /// Whether the largest comes first.
@@ -62,8 +68,18 @@ pub struct ListQuery {
     pub continue_: Option<String>,
 }
 
+/// An instant, and how it was asked for: as a time, or as an age, which moves on while pages are
+/// turned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// As it was written.
+    pub text: String,
+    /// When that is.
+    pub at: Timestamp,
+}
+
 impl ListQuery {
-    /// Whether a secret is one of those.
+    /// Whether a secret is one of those, apart from how long it was not used or changed.
     pub fn selects(&self, head: &Head) -> bool {
         let name = head.path.name.as_str();
         self.kind.is_none_or(|kind| kind == head.kind)
@@ -75,6 +91,9 @@ impl ListQuery {
     /// Whether something is left out of what [`ListQuery::range`] spans.
     fn is_filtered(&self) -> bool {
         self.kind.is_some()
+            || self.unused_since.is_some()
+            || self.older_than.is_some()
+            || self.rotation_due.is_some()
             || !self.name_contains.is_empty()
             || !self.selector.is_empty()
             || (self.deleted && !self.name_prefix.is_empty())
@@ -95,6 +114,10 @@ impl ListQuery {
         }
         out.text(&self.selector.to_string()).text(self.kind.map_or("", SecretType::as_str));
         out.text(&self.name_prefix).text(&self.name_contains);
+        for since in [&self.unused_since, &self.older_than] {
+            out.text(since.as_ref().map_or("", |since| &since.text));
+        }
+        out.u8(self.rotation_due.map_or(2, u8::from));
         out.u8(self.sort as u8).u8(u8::from(self.descending));
         let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(out.finish()).into();
         [a, b, c, d, e, f, g, h]
@@ -148,6 +171,9 @@ struct Listing<'a> {
     list: [u8; 8],
     first: ResourceVersion,
     cursor: Option<Cursor>,
+    actor: Option<Actor>,
+    /// Whether the actor may list all there is in the projects, or only some of it.
+    whole: bool,
 }
 
 impl Vault {
@@ -159,14 +185,14 @@ impl Vault {
     /// are too many records to sort.
     pub fn secrets(
         &self,
-        permits: &[Permit<List, ProjectPath>],
+        permits: &[Permit<List, PartOfProject>],
         query: &ListQuery,
     ) -> Result<ListPage<SecretView>, VaultError> {
         if query.limit == 0 {
             return Err(Invalid::new("limit", "must be at least 1").into());
         }
         for permit in permits {
-            self.project_record(permit.resource())?;
+            self.project_record(&permit.resource().0)?;
         }
         let listing = self.listing(permits, query)?;
         if query.sort == Sort::Name && !query.descending {
@@ -178,10 +204,10 @@ impl Vault {
 
     fn listing<'a>(
         &self,
-        permits: &[Permit<List, ProjectPath>],
+        permits: &[Permit<List, PartOfProject>],
         query: &'a ListQuery,
     ) -> Result<Listing<'a>, VaultError> {
-        let mut ranges: Vec<_> = permits.iter().map(|p| query.range(p.resource())).collect();
+        let mut ranges: Vec<_> = permits.iter().map(|p| query.range(&p.resource().0)).collect();
         ranges.sort_by(|a, b| a.start.cmp(&b.start));
         ranges.dedup();
         let list = query.fingerprint(&ranges);
@@ -194,7 +220,12 @@ impl Vault {
                 cursor.first
             }
         };
-        Ok(Listing { query, ranges, list, first, cursor })
+        let now = self.clock.now();
+        let whole = permits.iter().all(|permit| {
+            decide::<List, _>(permit.actor(), permit.resource().0.clone(), now).is_ok()
+        });
+        let actor = permits.first().map(|permit| permit.actor().clone());
+        Ok(Listing { query, ranges, list, first, cursor, actor, whole })
     }
 
     /// In the order of the keys, looking only at what a page needs.
@@ -206,13 +237,17 @@ impl Vault {
             let mut more = true;
             while more {
                 let wanted = query.limit - items.len();
-                let scan = if query.is_filtered() { SCAN } else { wanted.min(MAX_LOOKED) };
+                let scan = if query.is_filtered() || !listing.whole {
+                    SCAN
+                } else {
+                    wanted.min(MAX_LOOKED)
+                };
                 let page = self.engine.scan(&range, scan)?;
                 more = page.more;
                 for (key, stored) in page.records {
                     looked += 1;
                     let view = self.list_view(&key, &stored)?;
-                    if query.selects(&view.head) {
+                    if self.is_listed(listing, &view.head) {
                         items.push(view);
                     }
                     range = range.after(&key);
@@ -245,7 +280,7 @@ impl Vault {
                     return Err(too_many_to_sort().into());
                 }
                 let view = self.list_view(key, stored)?;
-                if query.selects(&view.head) {
+                if self.is_listed(listing, &view.head) {
                     found.push((sort_key(query.sort, &view.head), key.clone(), view));
                 }
                 Ok(())
@@ -267,6 +302,34 @@ impl Vault {
         let next = found.last().filter(|_| more);
         let next = next.map(|(sort, key, _)| listing.cursor_after(key, sort));
         Ok(listing.page(found.into_iter().map(|(_, _, view)| view).collect(), next))
+    }
+
+    fn is_listed(&self, listing: &Listing<'_>, head: &Head) -> bool {
+        let may = || listing.actor.as_ref().is_some_and(|actor| self.may_list(actor, head));
+        listing.query.selects(head)
+            && (listing.whole || may())
+            && self.is_stale_enough(listing.query, head)
+    }
+
+    fn is_stale_enough(&self, query: &ListQuery, head: &Head) -> bool {
+        let written = || head.current().map_or(head.created_at, |version| version.created_at);
+        let unused = |since: &Since| {
+            let used = self.last_read(head.uid).unwrap_or(head.created_at);
+            used < since.at
+        };
+        query.unused_since.as_ref().is_none_or(unused)
+            && query.older_than.as_ref().is_none_or(|since| written() < since.at)
+            && query.rotation_due.is_none_or(|due| due == self.is_rotation_due(head))
+    }
+
+    /// When a secret's value is to be replaced, by its label.
+    pub fn rotates_at(&self, head: &Head) -> Option<Timestamp> {
+        let current = head.current()?.created_at;
+        head.labels.rotate_after().map(|age| age.after(current))
+    }
+
+    fn is_rotation_due(&self, head: &Head) -> bool {
+        self.rotates_at(head).is_some_and(|due| due <= self.clock.now())
     }
 
     fn list_view(&self, key: &Key, stored: &Stored) -> Result<SecretView, VaultError> {

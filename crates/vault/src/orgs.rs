@@ -86,12 +86,12 @@ impl Vault {
             self.write_org(name, &record, marked, permit)?;
             return Err(VaultError::OrgNotEmpty);
         }
-        self.strip_grants(&permit.basis(), &named)?;
+        let basis = self.strip_grants(permit.basis(), &named)?;
         let key = Key::org(name);
         let mut commit = Commit::default();
         commit.require(Precondition::ChangedAt(key.clone(), marked));
         commit.remove(key).tell(change(ChangeKind::Deleted, &record));
-        self.commit(commit, permit.basis())?;
+        self.commit(commit, basis)?;
         self.rights.remove_org(name);
         Ok(())
     }

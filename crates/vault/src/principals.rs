@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use authz::{Administer, Basis, Narrowing, Permit, Right, Role, Scope, WholeStore};
+use authz::{Administer, Basis, GroundRecord, Permit, Right, Role, Scope, WholeStore};
 use crypto::PasswordHash;
-use domain::{
-    Invalid, OrgName, Plaintext, PrincipalName, ProjectName, ProjectPath, Revision, Timestamp, Uid,
-};
+use domain::{Invalid, OrgName, Plaintext, PrincipalName, ProjectName, ProjectPath, Revision, Uid};
 use store::{
     Change, ChangeKind, ChangedObject, Commit, Grant, Key, Precondition, PrincipalKind,
     PrincipalRecord, ProjectRecord,
@@ -123,6 +121,12 @@ impl Vault {
         Ok(self.principal_view(&found))
     }
 
+    /// The account of who asks, if they have one.
+    pub fn own_account(&self, actor: &authz::Actor) -> Option<PrincipalView> {
+        let found = self.rights.principal(self.own_principal(actor)?)?;
+        Some(self.principal_view(&found))
+    }
+
     /// Shuts a principal out or lets it in again, or replaces a group's members. When this returns,
     /// whoever lost a right has lost it.
     ///
@@ -140,7 +144,8 @@ impl Vault {
         let mut record = found.record.clone();
         if let Some(disabled) = change.disabled {
             if kind == PrincipalKind::Group {
-                let fix = "must be left out: a group is not shut out; take its grants or members away";
+                let fix =
+                    "must be left out: a group is not shut out; take its grants or members away";
                 return Err(Invalid::new("spec.disabled", fix).into());
             }
             record.disabled = disabled;
@@ -149,7 +154,7 @@ impl Vault {
             record.members = self.member_uids(members, &found.record.members)?;
         }
         self.check_administrators(&Without { instead: Some(&record), ..Without::default() })?;
-        self.write_principal(record, found.changed_at, &permit.basis())?;
+        self.write_principal(record, found.changed_at, permit.basis())?;
         self.principal_view_of(found.record.uid)
     }
 
@@ -166,7 +171,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let found = self.rights.named(PrincipalKind::User, name.as_str());
         let uid = found.ok_or(VaultError::NotFound)?.record.uid;
-        self.replace_password(uid, name, password, &permit.basis(), None)
+        self.replace_password(uid, name, password, permit.basis(), None)
     }
 
     /// Removes a principal with its tokens, its grants and its places in groups. A user's personal
@@ -183,27 +188,21 @@ impl Vault {
         kind: PrincipalKind,
         name: &PrincipalName,
     ) -> Result<(), VaultError> {
-        let basis = permit.basis();
+        let mut basis = permit.basis();
         let writes = self.rights_writes.lock();
         let found = self.rights.named(kind, name.as_str()).ok_or(VaultError::NotFound)?;
         let uid = found.record.uid;
         self.check_administrators(&Without { principal: Some(uid), ..Without::default() })?;
         if kind != PrincipalKind::Group && !found.record.disabled {
             let record = PrincipalRecord { disabled: true, ..found.record.clone() };
-            self.write_principal(record, found.changed_at, &basis)?;
+            basis = self.write_principal(record, found.changed_at, basis)?;
         }
-        // Whoever removes themselves has lost the right to it by now; what is left to do was
-        // decided on before.
-        let own = basis.grounds().iter().any(|ground| {
-            ground.record == authz::GroundRecord::Principal(uid)
-        });
-        let rest = if own { Basis::default() } else { basis };
-        self.remove_tokens_of(uid, &rest)?;
+        basis = self.remove_tokens_of(uid, basis)?;
         for group in &found.groups {
             let Some(group) = self.rights.principal(*group) else { continue };
             let mut record = group.record.clone();
             record.members.retain(|member| *member != uid);
-            self.write_principal(record, group.changed_at, &rest)?;
+            basis = self.write_principal(record, group.changed_at, basis)?;
         }
         let last = self.rights.principal(uid).ok_or(VaultError::NotFound)?;
         let key = Key::principal(uid);
@@ -211,23 +210,26 @@ impl Vault {
         commit.require(Precondition::ChangedAt(key.clone(), last.changed_at));
         commit.remove(key).remove(Key::principal_name(kind, name.as_str()));
         commit.tell(change(ChangeKind::Deleted, uid));
-        self.commit(commit, rest.clone())?;
+        self.commit(commit, basis)?;
         self.rights.remove_principal(uid);
         drop(writes);
         if kind == PrincipalKind::User {
-            self.drop_personal_project(name, &rest);
+            self.drop_personal_project(name);
         }
         Ok(())
     }
 
     /// Ends all tokens of a principal.
-    fn remove_tokens_of(&self, uid: Uid, basis: &Basis) -> Result<(), VaultError> {
+    fn remove_tokens_of(&self, uid: Uid, mut basis: Basis) -> Result<Basis, VaultError> {
         let all = self.rights.tokens();
         let theirs: Vec<_> = all.iter().filter(|token| token.principal() == Some(uid)).collect();
         for some in theirs.chunks(TOKENS_A_COMMIT) {
-            self.remove_tokens(some.iter().map(|token| &token.record), basis)?;
+            self.remove_tokens(some.iter().map(|token| &token.record), &basis)?;
+            // The one that asks may be among them.
+            let gone = |record| some.iter().any(|t| record == GroundRecord::Token(t.record.id));
+            basis = basis.without(gone);
         }
-        Ok(())
+        Ok(basis)
     }
 
     /// The hash of a password that someone is to get, once it was found strong enough.
@@ -250,7 +252,7 @@ impl Vault {
         uid: Uid,
         name: &PrincipalName,
         password: &Plaintext,
-        basis: &Basis,
+        basis: Basis,
         keep: Option<Uid>,
     ) -> Result<(), VaultError> {
         let hash = self.hash_new_password(Some(password), name)?;
@@ -273,18 +275,20 @@ impl Vault {
         Ok(())
     }
 
+    /// Writes a principal, and returns what the rest of the act rests on.
     pub(crate) fn write_principal(
         &self,
         record: PrincipalRecord,
         at: Revision,
-        basis: &Basis,
-    ) -> Result<Revision, VaultError> {
+        basis: Basis,
+    ) -> Result<Basis, VaultError> {
         let mut commit = Commit::default();
         commit.require(Precondition::ChangedAt(Key::principal(record.uid), at));
         self.put_principal_in(&mut commit, &record, ChangeKind::Modified)?;
         let revision = self.commit(commit, basis.clone())?;
+        let changed = GroundRecord::Principal(record.uid);
         self.rights.put_principal(record, revision);
-        Ok(revision)
+        Ok(basis.once_changed(changed, revision))
     }
 
     pub(crate) fn check_administrators(&self, without: &Without<'_>) -> Result<(), VaultError> {
@@ -297,24 +301,25 @@ impl Vault {
         Ok(())
     }
 
-    /// Takes away all grants whose scope is named, from everyone.
+    /// Takes away all grants whose scope is named, from everyone, and returns what the rest of the
+    /// act rests on.
     pub(crate) fn strip_grants(
         &self,
-        basis: &Basis,
+        mut basis: Basis,
         named: &dyn Fn(&Scope) -> bool,
-    ) -> Result<(), VaultError> {
+    ) -> Result<Basis, VaultError> {
         for principal in self.rights.principals() {
             let grants = &principal.record.grants;
             if grants.iter().any(|grant| named(grant.right.scope())) {
                 let mut record = principal.record.clone();
                 record.grants.retain(|grant| !named(grant.right.scope()));
-                self.write_principal(record, principal.changed_at, basis)?;
+                basis = self.write_principal(record, principal.changed_at, basis)?;
             }
         }
-        Ok(())
+        Ok(basis)
     }
 
-    fn put_principal_in(
+    pub(crate) fn put_principal_in(
         &self,
         commit: &mut Commit,
         record: &PrincipalRecord,
@@ -358,9 +363,10 @@ impl Vault {
         })
     }
 
-    fn drop_personal_project(&self, name: &PrincipalName, basis: &Basis) {
+    /// By what the removal of the user was decided on, which is made by now.
+    fn drop_personal_project(&self, name: &PrincipalName) {
         let Ok(path) = personal_path(name.as_str()) else { return };
-        match self.remove_project(&path, basis, None) {
+        match self.remove_project(&path, Basis::default(), None) {
             Ok(()) | Err(VaultError::NotFound) => {}
             Err(error) => tracing::info!(%error, "a removed user's project stays"),
         }
@@ -374,7 +380,9 @@ impl Vault {
         let mut uids = BTreeSet::new();
         for member in members {
             if member.kind == PrincipalKind::Group {
-                return refuse("must be users and machine accounts; a group holds no groups".into());
+                return refuse(
+                    "must be users and machine accounts; a group holds no groups".into(),
+                );
             }
             let Some(found) = self.rights.named(member.kind, member.name.as_str()) else {
                 return refuse("must name users and machine accounts that exist".into());

@@ -1,7 +1,9 @@
 //! Projects: made, listed, given rules, removed.
 
-use authz::{Actor, Administer, Basis, List, Permit, WholeStore, decide};
-use domain::{Invalid, ProjectPath, ProjectionRule, ResourceVersion, Retired, Revision};
+use authz::{
+    Actor, Administer, Basis, Denied, List, PartOfProject, Permit, SeenProject, WholeStore, decide,
+};
+use domain::{Invalid, OrgName, ProjectPath, ProjectionRule, ResourceVersion, Retired, Revision};
 use store::{
     Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, ProjectRecord,
 };
@@ -30,17 +32,23 @@ pub struct ProjectChange<'a> {
 }
 
 impl Vault {
-    /// Makes a project.
+    /// Makes a project in an organization. Rules are for an administrator of the whole store to set;
+    /// see [`Vault::change_project`].
     ///
     /// # Errors
-    /// When there is one of that name, or the rules contradict each other.
+    /// When there is no such organization, there is a project of that name, or the rules contradict
+    /// each other.
     pub fn create_project(
         &self,
-        permit: &Permit<Administer, WholeStore>,
+        permit: &Permit<Administer, OrgName>,
+        rules: Option<&Permit<Administer, WholeStore>>,
         path: &ProjectPath,
         new: NewProject,
     ) -> Result<ProjectView, VaultError> {
         check(&new)?;
+        if permit.resource() != &path.org || (rules.is_none() && !new.rules.is_empty()) {
+            return Err(VaultError::NotPermitted(Denied::Forbidden));
+        }
         let record = ProjectRecord {
             uid: self.make_uid()?,
             created_at: self.clock.now(),
@@ -51,6 +59,7 @@ impl Vault {
         };
         let key = Key::project(path);
         let mut commit = Commit::default();
+        self.require_org(&mut commit, path)?;
         commit.require(Precondition::Absent(key.clone()));
         commit.put(key.clone(), self.seal_record(&key, &record.encode())?);
         commit.tell(change(ChangeKind::Added, path, &record));
@@ -65,12 +74,33 @@ impl Vault {
     ///
     /// # Errors
     /// When there is none of that name.
-    pub fn project(&self, permit: &Permit<List, ProjectPath>) -> Result<ProjectView, VaultError> {
-        let (record, revision) = self.project_record(permit.resource())?;
-        Ok(self.project_view(permit.resource().clone(), record, revision))
+    pub fn project(&self, permit: &Permit<List, SeenProject>) -> Result<ProjectView, VaultError> {
+        let SeenProject(path) = permit.resource();
+        let (record, revision) = self.project_record(path)?;
+        Ok(self.project_view(path.clone(), record, revision))
     }
 
-    /// The projects that an actor may list, by name.
+    /// Whether a project exists that an actor may list something of.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn check_project(&self, permit: &Permit<List, PartOfProject>) -> Result<(), VaultError> {
+        self.project_record(&permit.resource().0).map(|_| ())
+    }
+
+    /// The projects in which an actor has any right, be it to one secret.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn reachable_projects(&self, actor: &Actor) -> Result<Vec<ProjectPath>, VaultError> {
+        let now = self.clock.now();
+        let paths = self.all_projects()?.into_iter().map(|(path, ..)| path);
+        Ok(paths
+            .filter(|path| decide::<List, _>(actor, PartOfProject(path.clone()), now).is_ok())
+            .collect())
+    }
+
+    /// The projects that an actor is a member of, or may see as an administrator, by name.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -78,7 +108,7 @@ impl Vault {
         let resource_version = self.resource_version();
         let mut items = Vec::new();
         for (path, record, revision) in self.all_projects()? {
-            if decide::<List, _>(actor, path.clone(), self.clock.now()).is_ok() {
+            if decide::<List, _>(actor, SeenProject(path.clone()), self.clock.now()).is_ok() {
                 items.push(self.project_view(path, record, revision));
             }
         }
@@ -100,7 +130,7 @@ impl Vault {
         path: &ProjectPath,
         wanted: &ProjectChange<'_>,
     ) -> Result<ProjectView, VaultError> {
-        self.rewrite_project(path, permit.basis(), wanted.expected, |record| {
+        self.rewrite_project(path, &permit.basis(), wanted.expected, |record| {
             let (rules, keep_versions) = (std::mem::take(&mut record.rules), record.keep_versions);
             let old = NewProject { rules, keep_versions };
             let new = (wanted.change)(&old)?;
@@ -112,7 +142,7 @@ impl Vault {
         })
     }
 
-    /// Removes an empty project that no token names.
+    /// Removes an empty project that no token names. What was granted in it goes with it.
     ///
     /// The record is first marked, which makes every creation that was decided on it fail, and then
     /// the project is searched once more: so no secret is left behind in a project that is gone. A
@@ -125,8 +155,16 @@ impl Vault {
         permit: &Permit<Administer, ProjectPath>,
         expected: Option<ResourceVersion>,
     ) -> Result<(), VaultError> {
-        let (path, basis) = (permit.resource(), permit.basis());
-        let _no_new_token = self.token_writes.lock();
+        self.remove_project(permit.resource(), permit.basis(), expected)
+    }
+
+    pub(crate) fn remove_project(
+        &self,
+        path: &ProjectPath,
+        basis: Basis,
+        expected: Option<ResourceVersion>,
+    ) -> Result<(), VaultError> {
+        let _no_new_right = self.rights_writes.lock();
         if self.is_named_by_a_token(path) {
             return Err(VaultError::ProjectHasTokens);
         }
@@ -138,15 +176,16 @@ impl Vault {
         if let Err(in_use) = self.check_unused(path) {
             // A removal that was cut off may have left its mark.
             if record.deleting {
-                self.mark_project(path, basis, current, false)?;
+                self.mark_project(path, &basis, current, false)?;
             }
             return Err(in_use);
         }
-        let marked = self.mark_project(path, basis, current, true)?;
+        let marked = self.mark_project(path, &basis, current, true)?;
         if let Err(in_use) = self.check_unused(path) {
-            self.mark_project(path, basis, marked.resource_version, false)?;
+            self.mark_project(path, &basis, marked.resource_version, false)?;
             return Err(in_use);
         }
+        let basis = self.strip_grants(basis, &|scope| scope.project() == Some(path))?;
         let key = Key::project(path);
         let mut commit = Commit::default();
         commit.require(Precondition::ChangedAt(key.clone(), marked.resource_version.revision()));
@@ -177,7 +216,7 @@ impl Vault {
     fn mark_project(
         &self,
         path: &ProjectPath,
-        basis: Option<Basis>,
+        basis: &Basis,
         expected: ResourceVersion,
         deleting: bool,
     ) -> Result<ProjectView, VaultError> {
@@ -216,7 +255,7 @@ impl Vault {
     fn rewrite_project(
         &self,
         path: &ProjectPath,
-        basis: Option<Basis>,
+        basis: &Basis,
         expected: Option<ResourceVersion>,
         change_record: impl Fn(&mut ProjectRecord) -> Result<Vec<ProjectionRule>, Invalid>,
     ) -> Result<ProjectView, VaultError> {
@@ -226,7 +265,7 @@ impl Vault {
     fn try_rewrite_project(
         &self,
         path: &ProjectPath,
-        basis: Option<Basis>,
+        basis: &Basis,
         expected: Option<ResourceVersion>,
         change_record: &impl Fn(&mut ProjectRecord) -> Result<Vec<ProjectionRule>, Invalid>,
     ) -> Result<ProjectView, VaultError> {
@@ -243,7 +282,7 @@ impl Vault {
         commit.require(Precondition::ChangedAt(key.clone(), revision));
         commit.put(key.clone(), self.seal_record(&key, &record.encode())?);
         commit.tell(change(ChangeKind::Modified, path, &record));
-        let revision = self.commit(commit, basis)?;
+        let revision = self.commit(commit, basis.clone())?;
         Ok(self.project_view(path.clone(), record, revision))
     }
 
@@ -291,7 +330,7 @@ fn check(project: &NewProject) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn change(kind: ChangeKind, path: &ProjectPath, record: &ProjectRecord) -> Vec<u8> {
+pub(crate) fn change(kind: ChangeKind, path: &ProjectPath, record: &ProjectRecord) -> Vec<u8> {
     Change { kind, object: ChangedObject::Project(path.clone()), uid: record.uid, view: None }
         .encode()
 }

@@ -118,12 +118,6 @@ impl Rights {
         self.0.read().orgs.get(name).cloned()
     }
 
-    /// The name of a subject as people know it, `KIND:NAME`.
-    pub(crate) fn subject_name(&self, subject: &Subject) -> String {
-        let found = self.principal(subject.uid());
-        found.map_or_else(|| subject.to_string(), |principal| principal.record.full_name())
-    }
-
     pub(crate) fn put_token(&self, record: TokenRecord, changed_at: Revision) {
         let token = Token::new(record, changed_at);
         let mut table = self.0.write();
@@ -226,7 +220,11 @@ impl Rights {
 
     /// Whether a token that has not ended and belongs to nobody has rights of its own that touch a
     /// scope.
-    pub(crate) fn is_named_by_a_token(&self, names: impl Fn(&Scope) -> bool, now: Timestamp) -> bool {
+    pub(crate) fn is_named_by_a_token(
+        &self,
+        names: impl Fn(&Scope) -> bool,
+        now: Timestamp,
+    ) -> bool {
         let table = self.0.read();
         table.tokens.values().any(|token| {
             let own = token.own.as_ref().filter(|_| token.lasts(now));
@@ -328,7 +326,8 @@ fn hold<'a>(
     record: &'a PrincipalRecord,
     group: Option<&'a Arc<str>>,
 ) -> impl Iterator<Item = Held> + use<'a> {
-    let held = move |grant: &store::Grant| Held { right: grant.right.clone(), group: group.cloned() };
+    let held =
+        move |grant: &store::Grant| Held { right: grant.right.clone(), group: group.cloned() };
     record.grants.iter().map(held)
 }
 

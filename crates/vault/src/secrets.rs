@@ -1,6 +1,6 @@
 //! Secrets: made, changed, read.
 
-use authz::{Create, List, Permit, Read, Update};
+use authz::{Action, Create, List, Permit, Read, Update};
 use domain::{
     Invalid, Labels, Payload, ResourceVersion, Revision, SecretPath, SecretType, Timestamp,
 };
@@ -104,7 +104,7 @@ impl Vault {
     /// # Errors
     /// When there is no such secret.
     pub fn secret(&self, permit: &Permit<List, SecretPath>) -> Result<SecretView, VaultError> {
-        let (head, revision) = self.head(permit.resource())?;
+        let (head, revision) = self.permitted_head(permit)?;
         Ok(SecretView { head, resource_version: self.wire(revision) })
     }
 
@@ -118,7 +118,7 @@ impl Vault {
         version: Option<u64>,
     ) -> Result<Revealed, VaultError> {
         for _ in 0..ATTEMPTS {
-            let (head, revision) = self.head(permit.resource())?;
+            let (head, revision) = self.permitted_head(permit)?;
             let number = match version {
                 None => head.current().map(|version| version.number),
                 Some(number) => live_version(&head, number),
@@ -126,11 +126,23 @@ impl Vault {
             let number = number.ok_or(VaultError::VersionNotFound)?;
             // A version that is pruned between the two reads is gone: look again.
             if let Some(payload) = self.read_payload(head.uid, number, head.kind)? {
+                if permit.actor().identity().is_some() {
+                    self.note_read(head.uid);
+                }
                 let secret = SecretView { head, resource_version: self.wire(revision) };
                 return Ok(Revealed { payload, version: number, secret });
             }
         }
         Err(VaultError::Damaged)
+    }
+
+    /// A secret's head, if the permit holds for the secret that has the name by now.
+    pub(crate) fn permitted_head<A: Action>(
+        &self,
+        permit: &Permit<A, SecretPath>,
+    ) -> Result<(Head, Revision), VaultError> {
+        let found = self.head(permit.resource())?;
+        if permit.covers(found.0.uid) { Ok(found) } else { Err(VaultError::RightsChanged) }
     }
 
     pub(crate) fn head(&self, path: &SecretPath) -> Result<(Head, Revision), VaultError> {
@@ -148,7 +160,8 @@ impl Vault {
             return Err(VaultError::AlreadyExists);
         }
         let (now, by) = (self.clock.now(), permit.actor().name());
-        let mut draft = Draft::of_new(self.new_head(path, new, now, by.clone())?);
+        let owner = permit.actor().subject().map_or_else(|| by.clone(), |own| own.to_string());
+        let mut draft = Draft::of_new(self.new_head(path, new, now, owner)?);
         draft.commit.require(Precondition::ChangedAt(Key::project(&path.project), project_at));
         self.add_version(&mut draft, &new.payload, by, now)?;
         if let Some(bindings) = &new.bindings {
@@ -184,7 +197,7 @@ impl Vault {
         permit: &Permit<Update, SecretPath>,
         wanted: &SecretChange<'_>,
     ) -> Result<SecretView, VaultError> {
-        let mut draft = self.draft(permit.resource(), wanted.expected)?;
+        let mut draft = self.draft(permit, wanted.expected)?;
         let (now, by) = (self.clock.now(), permit.actor().name());
         if let Some(relabel) = wanted.labels {
             draft.head.labels = relabel(&draft.head.labels)?;
@@ -211,7 +224,7 @@ impl Vault {
         view: &mut SecretView,
     ) -> Result<(), VaultError> {
         while view.head.versions.len() > self.kept_versions(&view.head)? {
-            let mut draft = self.draft(permit.resource(), Some(view.resource_version))?;
+            let mut draft = self.draft(permit, Some(view.resource_version))?;
             draft.prune(self.kept_versions(&draft.head)?);
             *view = self.write(draft, ChangeKind::Modified, permit.basis())?;
         }

@@ -206,7 +206,7 @@ impl Vault {
             other => other,
         })?;
         let keep = actor.token().map(|token| token.id);
-        self.replace_password(uid, &name, new, &actor.basis(), keep)
+        self.replace_password(uid, &name, new, actor.basis(), keep)
     }
 
     /// Whether a name is a user's: only then may it be written down, since what is sent as a name
@@ -225,8 +225,11 @@ mod tests {
 
     #[test]
     fn no_more_than_two_hash_at_once() {
-        let (gate, most, now) =
-            (Arc::new(Hashing::default()), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (gate, most, now) = (
+            Arc::new(Hashing::default()),
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let threads: Vec<_> = (0..8)
             .map(|_| {
                 let (gate, most, now) = (gate.clone(), most.clone(), now.clone());

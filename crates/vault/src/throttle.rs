@@ -41,7 +41,8 @@ struct Failures {
 impl Failures {
     fn waits_until(&self, free: u32) -> Option<Timestamp> {
         let over = self.count.checked_sub(free)?;
-        let seconds = 1u64.checked_shl(over).map_or(LONGEST_WAIT_SECONDS, |s| s.min(LONGEST_WAIT_SECONDS));
+        let seconds =
+            1u64.checked_shl(over).map_or(LONGEST_WAIT_SECONDS, |s| s.min(LONGEST_WAIT_SECONDS));
         Some(self.last.plus_seconds(seconds))
     }
 }
@@ -86,11 +87,7 @@ impl Throttle {
     }
 }
 
-fn count<K: Copy + Eq + std::hash::Hash>(
-    table: &mut HashMap<K, Failures>,
-    key: K,
-    now: Timestamp,
-) {
+fn count<K: Copy + Eq + std::hash::Hash>(table: &mut HashMap<K, Failures>, key: K, now: Timestamp) {
     table.retain(|_, failures| failures.last.plus_seconds(MEMORY_SECONDS) > now);
     make_room(table, |failures| failures.last);
     let failures = table.entry(key).or_insert(Failures { count: 0, last: now });

@@ -1,8 +1,8 @@
 //! Tokens: 256 random bits, or signed claims, that are shown once and stored as a hash.
 
 use authz::{
-    Actor, ActionKind, Administer, Basis, GroundRecord, Narrowing, PartOfProject, Permit, Place,
-    Right, Role, Scope, WholeStore, decide, may_give,
+    ActionKind, Actor, Administer, Basis, GroundRecord, Narrowing, PartOfProject, Permit, Right,
+    Role, Scope, WholeStore, decide, may_give,
 };
 use crypto::JwtClaims;
 use domain::{Invalid, PrincipalName, ProjectPath, Revision, Timestamp, Uid};
@@ -91,14 +91,16 @@ impl Vault {
             NewHolder::Itself(rights) => {
                 check_rights(&rights)?;
                 if !rights.iter().all(|right| may_give(actor, right, None)) {
-                    let fix = "must allow nothing that you, with the token that you use, may not do";
+                    let fix =
+                        "must allow nothing that you, with the token that you use, may not do";
                     return Err(Invalid::new("rights", fix).into());
                 }
                 TokenHolder::Itself(rights)
             }
             NewHolder::Machine(name, narrowing) => {
                 let found = self.rights.named(PrincipalKind::Machine, name.as_str());
-                let fix = "must be a machine account that exists; users make their tokens themselves";
+                let fix =
+                    "must be a machine account that exists; users make their tokens themselves";
                 let found = found.ok_or_else(|| Invalid::new("machineAccount", fix))?;
                 self.check_narrowing(&narrowing)?;
                 TokenHolder::Principal(found.record.uid, narrowing)
@@ -124,7 +126,10 @@ impl Vault {
         new: NewToken,
     ) -> Result<MintedToken, VaultError> {
         let uid = self.own_principal(actor).ok_or_else(|| {
-            Invalid::new("rights", "must be given: who asks has no account that a token could be of")
+            Invalid::new(
+                "rights",
+                "must be given: who asks has no account that a token could be of",
+            )
         })?;
         let NewHolder::Myself(narrowing) = new.holder else { return Err(VaultError::NotFound) };
         self.check_narrowing(&narrowing)?;
@@ -202,7 +207,8 @@ impl Vault {
     /// When none of that identity is theirs, or it is the last administrator's.
     pub fn revoke_own_token(&self, actor: &Actor, id: Uid) -> Result<(), VaultError> {
         let token = self.rights.token(id).filter(|token| self.is_own(actor, token));
-        self.end_token(&token.ok_or(VaultError::NotFound)?, &actor.basis())
+        let token = token.ok_or(VaultError::NotFound)?;
+        self.end_token(&token, &actor.basis())
     }
 
     fn end_token(&self, token: &Token, basis: &Basis) -> Result<(), VaultError> {
@@ -341,7 +347,7 @@ impl Vault {
                 found.map_or_else(String::new, |found| found.record.name.clone())
             }
         };
-        let claims = JwtClaims { name: &name, jti: id, issued_at: now, expires };
+        let claims = JwtClaims { name: &name, jti: id, issued_at: now, expires_at: expires };
         self.keyring.make_jwt(&claims)
     }
 

@@ -1,10 +1,10 @@
 //! What use cases show: metadata, never a value.
 
-use authz::Right;
+use authz::{ActionKind, Narrowing, Right, Role};
 use domain::{
-    ProjectPath, ProjectionRule, ResourceVersion, SecretPath, SecretType, Timestamp, Uid,
+    OrgName, ProjectPath, ProjectionRule, ResourceVersion, SecretPath, SecretType, Timestamp, Uid,
 };
-use store::{Binding, Head};
+use store::{Binding, Head, PrincipalKind};
 
 /// A secret as it is listed.
 #[derive(Clone, Debug)]
@@ -54,14 +54,90 @@ pub struct TokenView {
     pub id: Uid,
     /// What it is for.
     pub description: String,
-    /// What it may do.
+    /// What it may do, where it belongs to nobody.
     pub rights: Vec<Right>,
+    /// Whose it is, `KIND:NAME`, where it belongs to an account.
+    pub principal: Option<String>,
+    /// What it leaves of that account's rights.
+    pub narrowing: Narrowing,
     /// When it was made.
     pub created_at: Timestamp,
     /// Who made it.
     pub created_by: String,
     /// When it ends, if it does by itself.
     pub expires: Option<Timestamp>,
+    /// When it was last shown, if it ever was.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A user, a machine account or a group.
+#[derive(Clone, Debug)]
+pub struct PrincipalView {
+    /// Its identity.
+    pub uid: Uid,
+    /// What kind it is.
+    pub kind: PrincipalKind,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Who made it.
+    pub created_by: String,
+    /// Whether it is shut out.
+    pub disabled: bool,
+    /// Whether it can sign in with a password.
+    pub has_password: bool,
+    /// A group's members, `KIND:NAME`.
+    pub members: Vec<String>,
+    /// The groups that it is in, `KIND:NAME`.
+    pub groups: Vec<String>,
+    /// Its last change.
+    pub resource_version: ResourceVersion,
+}
+
+/// An organization. The default one was never made, and has neither identity nor maker.
+#[derive(Clone, Debug)]
+pub struct OrgView {
+    /// Its name.
+    pub name: OrgName,
+    /// Its identity.
+    pub uid: Option<Uid>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// Who made it.
+    pub created_by: Option<String>,
+    /// Its last change.
+    pub resource_version: ResourceVersion,
+}
+
+/// A right that was given.
+#[derive(Clone, Debug)]
+pub struct GrantView {
+    /// Its identity.
+    pub id: Uid,
+    /// To whom, `KIND:NAME`.
+    pub subject: String,
+    /// Where.
+    pub uri: String,
+    /// What.
+    pub role: Role,
+    /// Whether it holds for one secret alone, and not for others that come by its name or lie below.
+    pub only_this_secret: bool,
+    /// When it was given.
+    pub created_at: Timestamp,
+    /// Who gave it.
+    pub created_by: String,
+}
+
+/// What someone may do with a secret, and why.
+#[derive(Clone, Debug)]
+pub struct AccessView {
+    /// Who.
+    pub subject: String,
+    /// Whether they are shut out for now.
+    pub disabled: bool,
+    /// Each action, with all reasons.
+    pub actions: Vec<(ActionKind, Vec<String>)>,
 }
 
 /// A page of a list.

@@ -61,6 +61,14 @@ pub struct SecretStatus {
     /// The version that is read when none is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_version: Option<u64>,
+    /// When its value was last read through the API, RFC 3339; to within a minute after a crash.
+    /// Changes that are watched do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_read_timestamp: Option<String>,
+    /// When its value is to be replaced, RFC 3339, where the label `tresor.io/rotate-after` says
+    /// after what age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_timestamp: Option<String>,
 }
 
 /// A secret, without its value.

@@ -1,17 +1,20 @@
 //! `.../secrets/{name}/bindings`, and what is bound to a project.
 
 use api::{BindingList, BindingWrite, BoundSecretBody, BoundSecretList};
-use authz::{Actor, Administer, List, Share, Use, decide};
+use authz::{Actor, Administer, Create, List, Share, Use, decide};
 use axum::extract::State;
 use axum::response::Response;
-use domain::{BindingKind, Invalid, ProjectPath, SecretPath, Timestamp};
+use domain::{BindingKind, Invalid, ProjectPath, SecretPath};
 use http::StatusCode;
-use vault::{Binding, BindingPermit, Rebinding, Targets, UnbindingPermit, VaultError, unusable};
+use vault::{
+    Binding, BindingPermit, Rebinding, Sharing, Targets, UnbindingPermit, Vault, VaultError, unusable,
+};
 
 use super::{secret, show};
 use crate::answer::{Failure, json, no_content};
 use crate::app::App;
-use crate::extract::{BoundTo, Caller, IfMatch, InProject, Json, NoQuery, OfSecret, ProjectAndUid};
+use crate::caller::Caller;
+use crate::extract::{BoundTo, IfMatch, InProject, Json, NoQuery, OfSecret, ProjectAndUid};
 
 /// The secrets of other projects that are bound to this one.
 pub(super) async fn of_project(
@@ -59,8 +62,8 @@ pub(super) async fn bind(
     Json(body): Json<BindingWrite>,
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
-        let rights = Rights { actor, secret: &path, now: vault.clock().now() };
-        let permit = decide::<List, _>(actor, path.clone(), rights.now)?;
+        let rights = Rights { vault, actor, secret: &path };
+        let permit = vault.permit::<List>(actor, path.clone())?;
         let (project, kind) = body.check()?;
         let wanted = |old: &[Binding]| {
             let others = old.iter().filter(|binding| binding.project != project);
@@ -96,8 +99,8 @@ pub(super) async fn unbind(
     if_match: IfMatch,
 ) -> Result<Response, Failure> {
     app.act(caller, move |vault, actor| {
-        let rights = Rights { actor, secret: &path, now: vault.clock().now() };
-        let permit = decide::<List, _>(actor, path.clone(), rights.now)?;
+        let rights = Rights { vault, actor, secret: &path };
+        let permit = vault.permit::<List>(actor, path.clone())?;
         let wanted = |old: &[Binding]| {
             let others = old.iter().filter(|binding| binding.project != project);
             others.map(|binding| (binding.project.clone(), binding.kind)).collect::<Targets>()
@@ -133,9 +136,9 @@ pub(super) async fn unbind_from_project(
 
 /// What an actor may do about the bindings of a secret.
 pub(super) struct Rights<'a> {
+    pub(super) vault: &'a Vault,
     pub(super) actor: &'a Actor,
     pub(super) secret: &'a SecretPath,
-    pub(super) now: Timestamp,
 }
 
 impl Rights<'_> {
@@ -146,17 +149,17 @@ impl Rights<'_> {
         kind: BindingKind,
         field: &str,
     ) -> Result<BindingPermit, VaultError> {
-        let share = decide::<Share, _>(self.actor, self.secret.clone(), self.now);
-        let share = share.map_err(VaultError::NotPermitted)?;
+        let share = self.to_share()?;
+        let now = self.vault.clock().now();
         // Whether there is no such project, or one that is none of theirs, is not told.
         let unusable = |_| VaultError::Invalid(Invalid::new(field, unusable().fix));
         match kind {
             BindingKind::Owner => {
-                let permit = decide::<Use, _>(self.actor, project.clone(), self.now);
+                let permit = decide::<Use, _>(self.actor, project.clone(), now);
                 Ok(BindingPermit::Owner(share, permit.map_err(unusable)?))
             }
             BindingKind::Members => {
-                let permit = decide::<Administer, _>(self.actor, project.clone(), self.now);
+                let permit = decide::<Administer, _>(self.actor, project.clone(), now);
                 let permit = permit.map_err(|_| {
                     let fix =
                         "must be a project that you administer, for a binding of the kind members";
@@ -167,14 +170,31 @@ impl Rights<'_> {
         }
     }
 
+    /// The right to share the secret. Who makes one will own it, and may share it from the start.
+    fn to_share(&self) -> Result<Sharing, VaultError> {
+        match self.vault.permit::<Share>(self.actor, self.secret.clone()) {
+            Ok(share) => Ok(Sharing::Share(share)),
+            Err(VaultError::NotPermitted(denied)) => {
+                let now = self.vault.clock().now();
+                let create = decide::<Create, _>(self.actor, self.secret.clone(), now);
+                create.map(Sharing::Make).map_err(|_| VaultError::NotPermitted(denied))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The right to end a binding.
     pub(super) fn to_unbind(&self, project: &ProjectPath) -> Result<UnbindingPermit, VaultError> {
-        let share = decide::<Share, _>(self.actor, self.secret.clone(), self.now);
-        match share {
+        match self.vault.permit::<Share>(self.actor, self.secret.clone()) {
             Ok(share) => Ok(UnbindingPermit::Secret(share)),
-            Err(denied) => decide::<Administer, _>(self.actor, project.clone(), self.now)
-                .map(UnbindingPermit::Project)
-                .map_err(|_| VaultError::NotPermitted(denied)),
+            Err(VaultError::NotPermitted(denied)) => {
+                let now = self.vault.clock().now();
+                let administer = decide::<Administer, _>(self.actor, project.clone(), now);
+                administer
+                    .map(UnbindingPermit::Project)
+                    .map_err(|_| VaultError::NotPermitted(denied))
+            }
+            Err(error) => Err(error),
         }
     }
 }

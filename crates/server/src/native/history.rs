@@ -1,7 +1,7 @@
 //! `.../secrets/{name}/actions/...`, and the project's deleted secrets one by one.
 
 use api::{PurgeAction, RollbackAction, UndeleteAction, VersionsAction};
-use authz::{Create, Delete, List, Update, decide};
+use authz::{Create, Delete, List, PartOfProject, Update, decide};
 use axum::extract::State;
 use axum::response::Response;
 use domain::{Invalid, SecretPath};
@@ -11,7 +11,8 @@ use vault::{PayloadChange, SecretChange, SecretView, Vault, Versions};
 use super::{secret, show};
 use crate::answer::{Failure, json_at, no_content};
 use crate::app::{App, Refused};
-use crate::extract::{Caller, IfMatch, Json, NoQuery, OfSecret, ProjectAndUid};
+use crate::caller::Caller;
+use crate::extract::{IfMatch, Json, NoQuery, OfSecret, ProjectAndUid};
 
 /// Makes an earlier version the newest one too.
 pub(super) async fn roll_back(
@@ -23,7 +24,7 @@ pub(super) async fn roll_back(
     Json(body): Json<RollbackAction>,
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
-        let permit = decide::<Update, _>(actor, path.clone(), vault.clock().now())?;
+        let permit = vault.permit::<Update>(actor, path.clone())?;
         let change = SecretChange {
             payload: PayloadChange::RollBack(body.version),
             labels: None,
@@ -46,7 +47,7 @@ pub(super) async fn delete(
     Json(body): Json<VersionsAction>,
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
-        let permit = decide::<Delete, _>(actor, path.clone(), vault.clock().now())?;
+        let permit = vault.permit::<Delete>(actor, path.clone())?;
         with_versions(vault, &body, &if_match, |versions| vault.delete_versions(&permit, versions))
     });
     Ok(answered.await?)
@@ -62,7 +63,7 @@ pub(super) async fn destroy(
     Json(body): Json<VersionsAction>,
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
-        let permit = decide::<Delete, _>(actor, path.clone(), vault.clock().now())?;
+        let permit = vault.permit::<Delete>(actor, path.clone())?;
         with_versions(vault, &body, &if_match, |versions| vault.destroy_versions(&permit, versions))
     });
     Ok(answered.await?)
@@ -78,9 +79,8 @@ pub(super) async fn undelete(
     Json(body): Json<UndeleteAction>,
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
-        let now = vault.clock().now();
-        let permit = decide::<Update, _>(actor, path.clone(), now)?;
         if let Some(numbers) = body.numbers()? {
+            let permit = vault.permit::<Update>(actor, path.clone())?;
             let expected = if_match.and(body.expected()?)?;
             let versions = Versions { numbers: &numbers, expected };
             let view = vault.undelete_versions(&permit, &versions)?;
@@ -90,10 +90,11 @@ pub(super) async fn undelete(
             let fix = "must be left out: a deleted secret does not change";
             return Err(Invalid::new("If-Match", fix).into());
         }
-        let name = body.name()?.unwrap_or_else(|| path.name.clone());
+        let (name, uid) = (body.name()?.unwrap_or_else(|| path.name.clone()), body.uid()?);
+        let permit = vault.permit_deleted::<Update>(actor, path.clone(), uid)?;
         let to = SecretPath { project: path.project.clone(), name };
-        let to = decide::<Create, _>(actor, to, now)?;
-        let view = vault.undelete_secret(&permit, &to, body.uid()?)?;
+        let to = decide::<Create, _>(actor, to, vault.clock().now())?;
+        let view = vault.undelete_secret(&permit, &to, uid)?;
         Ok(secret::answer(StatusCode::OK, vault, &view))
     });
     Ok(answered.await?)
@@ -108,8 +109,9 @@ pub(super) async fn purge(
     Json(body): Json<PurgeAction>,
 ) -> Result<Response, Failure> {
     app.act(caller, move |vault, actor| {
-        let permit = decide::<Delete, _>(actor, path.clone(), vault.clock().now())?;
-        Ok(vault.purge_secret(&permit, body.uid()?)?)
+        let uid = body.uid()?;
+        let permit = vault.permit_deleted::<Delete>(actor, path.clone(), uid)?;
+        Ok(vault.purge_secret(&permit, uid)?)
     })
     .await?;
     Ok(no_content())
@@ -124,8 +126,9 @@ pub(super) async fn show_deleted(
 ) -> Result<Response, Failure> {
     let body = app
         .act(caller, move |vault, actor| {
-            let permit = decide::<List, _>(actor, project.clone(), vault.clock().now())?;
-            Ok(show::secret(&vault.deleted_secret(&permit, uid)?, Some(vault)))
+            let part = PartOfProject(project.clone());
+            let permit = decide::<List, _>(actor, part, vault.clock().now())?;
+            Ok(show::secret(&vault.deleted_secret(&permit, uid)?, vault))
         })
         .await?;
     Ok(json_at(StatusCode::OK, &body.metadata.resource_version, &body))

@@ -6,21 +6,23 @@ use api::{Problem, ProblemKind, SecretList, project_path};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use domain::{Invalid, LabelSelector, ProjectPath, ResourceVersion, SecretType};
+use domain::{Age, Invalid, LabelSelector, ProjectPath, ResourceVersion, SecretType, Timestamp};
 use futures::StreamExt;
 use http::{StatusCode, header};
-use vault::{ListQuery, Sort};
+use vault::{ListQuery, Since, Sort};
 
 use super::show;
 use crate::answer::{Failure, json};
-use crate::app::{App, unauthorized};
-use crate::extract::{Caller, InProject, Query};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::extract::{InProject, Query};
 use crate::watching::{Watching, page, permits_of};
 
 const DEFAULT_PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 1000;
 const FILTERS: [&str; 4] = ["labelSelector", "type", "namePrefix", "nameContains"];
-const LIST_ONLY: [&str; 4] = ["limit", "continue", "sort", "order"];
+const LIST_ONLY: [&str; 7] =
+    ["limit", "continue", "sort", "order", "unusedSince", "olderThan", "rotationDue"];
 const WATCH_ONLY: [&str; 2] = ["resourceVersion", "timeoutSeconds"];
 
 /// The project's secrets: a page, or what happens to them from now on.
@@ -59,7 +61,7 @@ pub(super) async fn deleted(
     query: Query,
 ) -> Result<Response, Failure> {
     let known: Vec<_> = FILTERS.into_iter().chain(LIST_ONLY).collect();
-    let query = ListQuery { deleted: true, ..list_query(&query.only(&known)?)? };
+    let query = ListQuery { deleted: true, ..list_query(&query.only(&known)?, app.vault().clock().now())? };
     list(app, caller, Some(vec![path]), query).await
 }
 
@@ -84,7 +86,7 @@ async fn list_or_watch(
         let fix = format!("must be left out: it belongs to {place}");
         return Err(Invalid::new(*name, fix).into());
     }
-    let list_query = list_query(query)?;
+    let list_query = list_query(query, app.vault().clock().now())?;
     if watching {
         watch(app, caller, projects, list_query, query).await
     } else {
@@ -102,7 +104,7 @@ async fn list(
         .act(caller, move |vault, actor| {
             let (_, page) = page(vault, actor, named.as_deref(), &query)?;
             let metadata = show::list_metadata(&page);
-            let items = page.items.iter().map(|view| show::secret(view, Some(vault))).collect();
+            let items = page.items.iter().map(|view| show::secret(view, vault)).collect();
             Ok(SecretList { metadata, items })
         })
         .await?;
@@ -119,11 +121,11 @@ async fn watch(
     let from = query.text("resourceVersion").map(resource_version).transpose()?;
     let longest = app.limits().watch;
     let lasts = query.number("timeoutSeconds")?.map(Duration::from_secs).unwrap_or(longest);
-    let watcher = caller.actor.as_token().map(|token| token.id).ok_or_else(unauthorized)?;
-    let (token, named) = (caller.token.clone(), projects.clone());
+    let watcher = caller.watcher();
+    let (credential, named) = (caller.credential.clone(), projects.clone());
     app.act(caller, move |vault, actor| {
         for permit in permits_of(vault, actor, named.as_deref())? {
-            vault.project(&permit)?;
+            vault.check_project(&permit)?;
         }
         // A cursor that is too old is refused at once, with a status of its own.
         if let Some(from) = from {
@@ -137,7 +139,7 @@ async fn watch(
         Problem::new(ProblemKind::Busy, detail)
     })?;
     let lasts = lasts.min(longest);
-    let watching = Watching { app, token, projects, query: list_query, from, lasts, _place: place };
+    let watching = Watching { app, credential, projects, query: list_query, from, lasts, _place: place };
     let lines = stream_of(watching.start());
     let headers = [
         (header::CONTENT_TYPE, "application/jsonl"),
@@ -160,7 +162,21 @@ fn resource_version(text: &str) -> Result<ResourceVersion, Invalid> {
     ResourceVersion::parse(text).map_err(|wrong| Invalid::new("resourceVersion", wrong.fix))
 }
 
-fn list_query(query: &Query) -> Result<ListQuery, Invalid> {
+/// An instant: a time of RFC 3339, or an age from now back.
+fn since(query: &Query, name: &str, now: Timestamp) -> Result<Option<Since>, Invalid> {
+    let Some(text) = query.text(name) else { return Ok(None) };
+    let at = match Age::parse(text) {
+        Ok(age) => Some(age.before(now)),
+        Err(_) => text.parse::<jiff::Timestamp>().ok().and_then(|time| {
+            u64::try_from(time.as_millisecond()).ok().map(Timestamp::from_unix_millis)
+        }),
+    };
+    let fix = "must be an age such as 90d, or a time such as 2026-01-31T00:00:00Z";
+    let at = at.ok_or_else(|| Invalid::new(name, fix))?;
+    Ok(Some(Since { text: text.to_owned(), at }))
+}
+
+fn list_query(query: &Query, now: Timestamp) -> Result<ListQuery, Invalid> {
     let text = |name| query.text(name).unwrap_or_default().to_owned();
     let sort = match query.text("sort") {
         None | Some("name") => Sort::Name,
@@ -176,6 +192,12 @@ fn list_query(query: &Query) -> Result<ListQuery, Invalid> {
         Some("desc") => true,
         Some(_) => return Err(Invalid::new("order", "must be asc or desc")),
     };
+    let rotation_due = match query.text("rotationDue") {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => return Err(Invalid::new("rotationDue", "must be true or false")),
+    };
     let kind = query.text("type").map(SecretType::parse).transpose();
     let limit = query.number("limit")?.unwrap_or(DEFAULT_PAGE).min(LARGEST_PAGE);
     Ok(ListQuery {
@@ -184,6 +206,9 @@ fn list_query(query: &Query) -> Result<ListQuery, Invalid> {
         kind: kind.map_err(|wrong| Invalid::new("type", wrong.fix))?,
         name_prefix: text("namePrefix"),
         name_contains: text("nameContains"),
+        unused_since: since(query, "unusedSince", now)?,
+        older_than: since(query, "olderThan", now)?,
+        rotation_due,
         sort,
         descending,
         limit: usize::try_from(limit).unwrap_or(usize::MAX),

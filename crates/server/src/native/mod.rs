@@ -1,7 +1,9 @@
 //! The native API, `/tresor/v1`, and the probes.
 
+pub(crate) mod account;
 mod binding;
 mod docs;
+mod grant;
 mod history;
 mod list;
 mod project;
@@ -14,12 +16,14 @@ use api::{Problem, ProblemKind, paths};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use http::{StatusCode, header};
 
 use crate::answer::{Failure, json, not_found};
 use crate::app::App;
 use crate::metrics::MEDIA_TYPE;
+
+pub(crate) use grant::to as someone;
 
 /// The route table.
 pub(crate) fn routes(app: App) -> Router {
@@ -35,6 +39,29 @@ pub(crate) fn routes(app: App) -> Router {
     Router::new()
         .merge(probes)
         .merge(docs::routes())
+        .route(paths::LOGIN, post(account::login))
+        .route(paths::LOGOUT, post(account::logout))
+        .route(paths::USERS, get(account::users).post(account::create_user))
+        .route(paths::USER, get(account::user).patch(account::patch_user).delete(account::delete_user))
+        .route(paths::PASSWORD, put(account::set_password))
+        .route(paths::MACHINE_ACCOUNTS, get(account::machines).post(account::create_machine))
+        .route(
+            paths::MACHINE_ACCOUNT,
+            get(account::machine).patch(account::patch_machine).delete(account::delete_machine),
+        )
+        .route(paths::GROUPS, get(account::groups).post(account::create_group))
+        .route(
+            paths::GROUP,
+            get(account::group).patch(account::patch_group).delete(account::delete_group),
+        )
+        .route(paths::GRANTS, get(grant::list).post(grant::create))
+        .route(paths::GRANT, delete(grant::revoke))
+        .route(paths::ACCESS_REVIEWS, post(grant::review))
+        .route(paths::ORGS, get(account::orgs).post(account::create_org))
+        .route(paths::ORG, delete(account::delete_org))
+        .route(paths::MEMBERS, get(grant::members))
+        .route(paths::MEMBER, put(grant::put_member).delete(grant::delete_member))
+        .route(paths::ACCESS, get(grant::access))
         .route(paths::WHOAMI, get(token::whoami))
         .route(paths::TOKENS, get(token::list).post(token::create))
         .route(paths::TOKEN, delete(token::revoke))

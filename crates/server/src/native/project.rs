@@ -1,17 +1,18 @@
 //! `/tresor/v1/orgs/{org}/projects`
 
 use api::{ProjectBody, ProjectList, ProjectPatch, ProjectSpec, ProjectWrite, ProjectionList};
-use authz::{Administer, List, WholeStore, decide};
+use authz::{Administer, List, SeenProject, WholeStore, decide};
 use axum::extract::State;
 use axum::response::Response;
-use domain::{Invalid, OrgName, ProjectPath};
+use domain::{Invalid, ProjectPath};
 use http::StatusCode;
 use vault::{NewProject, ProjectChange};
 
 use super::show;
-use crate::answer::{Failure, json, json_at, no_content, not_found};
+use crate::answer::{Failure, json, json_at, no_content};
 use crate::app::App;
-use crate::extract::{Caller, IfMatch, InOrg, InProject, Json, MergePatch, NoQuery};
+use crate::caller::Caller;
+use crate::extract::{IfMatch, InOrg, InProject, Json, MergePatch, NoQuery};
 
 /// The projects that the caller may list.
 pub(super) async fn list(
@@ -37,17 +38,15 @@ pub(super) async fn create(
 ) -> Result<Response, Failure> {
     let body = app
         .act(caller, move |vault, actor| {
-            let permit = decide::<Administer, _>(actor, WholeStore, vault.clock().now())?;
-            // Organizations come with users; until then there is the default one.
-            if org != OrgName::default_org() {
-                return Err(not_found().into());
-            }
+            let now = vault.clock().now();
+            let permit = decide::<Administer, _>(actor, org.clone(), now)?;
+            let rules = decide::<Administer, _>(actor, WholeStore, now).ok();
             if body.metadata.resource_version.is_some() {
                 let fix = "must be left out: the project does not exist yet";
                 return Err(Invalid::new("metadata.resourceVersion", fix).into());
             }
             let path = ProjectPath { org: org.clone(), project: body.name()? };
-            Ok(vault.create_project(&permit, &path, wanted(&body.spec)?)?)
+            Ok(vault.create_project(&permit, rules.as_ref(), &path, wanted(&body.spec)?)?)
         })
         .await?;
     Ok(answer(StatusCode::CREATED, &show::project(&body)))
@@ -62,7 +61,8 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let view = app
         .act(caller, move |vault, actor| {
-            let permit = decide::<List, _>(actor, path.clone(), vault.clock().now())?;
+            let seen = SeenProject(path.clone());
+            let permit = decide::<List, _>(actor, seen, vault.clock().now())?;
             Ok(vault.project(&permit)?)
         })
         .await?;

@@ -15,7 +15,8 @@ use super::binding::Rights;
 use super::show;
 use crate::answer::{Failure, json, json_at, no_content};
 use crate::app::{App, Refused};
-use crate::extract::{Caller, IfMatch, InProject, Json, MergePatch, NoQuery, OfSecret, Query};
+use crate::caller::Caller;
+use crate::extract::{IfMatch, InProject, Json, MergePatch, NoQuery, OfSecret, Query};
 
 /// Makes a secret.
 pub(super) async fn create(
@@ -27,15 +28,18 @@ pub(super) async fn create(
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
         // The right to create is one of the project's; a name that is none must not hide it.
-        let name = body.name();
-        let nameless = decide::<Create, _>(actor, project.clone(), vault.clock().now());
-        nameless.map_err(Refused::from)?;
+        let (name, now) = (body.name(), vault.clock().now());
+        let path = |name| SecretPath { project: project.clone(), name };
+        match &name {
+            Ok(name) => decide::<Create, _>(actor, path(name.clone()), now).map(|_| ())?,
+            Err(_) => decide::<Create, _>(actor, project.clone(), now).map(|_| ())?,
+        }
         if body.metadata.resource_version.is_some() {
             let fix = "must be left out: the secret does not exist yet";
             return Err(Invalid::new("metadata.resourceVersion", fix).into());
         }
-        let path = SecretPath { project: project.clone(), name: name? };
-        Ok(answer(StatusCode::CREATED, vault, &make(vault, actor, path, &body)?))
+        let made = make(vault, actor, path(name?), &body)?;
+        Ok(answer(StatusCode::CREATED, vault, &made))
     });
     Ok(answered.await?)
 }
@@ -52,20 +56,21 @@ pub(super) async fn put(
     let answered = app.act(caller, move |vault, actor| {
         let now = vault.clock().now();
         let create = || decide::<Create, _>(actor, path.clone(), now);
-        let permit = match decide::<Update, _>(actor, path.clone(), now) {
+        let permit = match vault.permit::<Update>(actor, path.clone()) {
             Ok(permit) => permit,
-            Err(denied) => {
+            Err(VaultError::NotPermitted(denied)) => {
                 create().map_err(|_| denied)?;
                 let view = make_only(vault, actor, &path, &body, &if_match, denied)?;
                 return Ok(answer(StatusCode::CREATED, vault, &view));
             }
+            Err(error) => return Err(error.into()),
         };
         check_name(body.metadata.name.as_deref(), &path)?;
         let expected = if_match.and(body.expected()?)?;
         let (labels, keep, targets) =
             (body.labels()?, body.spec.keep_versions, body.spec.bindings()?);
         let rebinding =
-            Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
+            Wanted { targets: targets.as_ref(), rights: Rights { vault, actor, secret: &path } };
         let (new, relabel) = (|kind| body.payload(Some(kind)), |_: &_| Ok(labels.clone()));
         rebinding.with(|bindings| {
             let change = SecretChange {
@@ -104,12 +109,12 @@ pub(super) async fn patch(
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
         let now = vault.clock().now();
-        let permit = decide::<Update, _>(actor, path.clone(), now)?;
+        let permit = vault.permit::<Update>(actor, path.clone())?;
         check_name(body.name(), &path)?;
         let expected = if_match.and(body.expected()?)?;
         let (keep_versions, targets) = (body.keep_versions(), body.bindings()?);
         let rebinding =
-            Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
+            Wanted { targets: targets.as_ref(), rights: Rights { vault, actor, secret: &path } };
         let relabel = |old: &domain::Labels| Ok(body.labels(old)?.unwrap_or_else(|| old.clone()));
         let patch = |old: &domain::Payload| body.payload(old);
         let check = |kind| body.check_type(kind);
@@ -158,7 +163,7 @@ pub(super) async fn data(
     let version = query.only(&["version"])?.number("version")?;
     let revealed = app
         .act(caller, move |vault, actor| {
-            let permit = decide::<Read, _>(actor, path.clone(), vault.clock().now())?;
+            let permit = vault.permit::<Read>(actor, path.clone())?;
             Ok(vault.reveal(&permit, version)?)
         })
         .await?;
@@ -175,7 +180,7 @@ pub(super) async fn delete(
     if_match: IfMatch,
 ) -> Result<Response, Failure> {
     app.act(caller, move |vault, actor| {
-        let permit = decide::<Delete, _>(actor, path.clone(), vault.clock().now())?;
+        let permit = vault.permit::<Delete>(actor, path.clone())?;
         Ok(vault.delete_secret(&permit, if_match.and(None)?)?)
     })
     .await?;
@@ -228,7 +233,8 @@ fn make(
     let permit = decide::<Create, _>(actor, path.clone(), now)?;
     check_name(body.metadata.name.as_deref(), &path)?;
     let targets = body.spec.bindings()?;
-    let wanted = Wanted { targets: targets.as_ref(), rights: Rights { actor, secret: &path, now } };
+    let rights = Rights { vault, actor, secret: &path };
+    let wanted = Wanted { targets: targets.as_ref(), rights };
     let (payload, labels) = (body.payload(None)?, body.labels()?);
     let keep_versions = body.spec.keep_versions;
     wanted.with(|bindings| {
@@ -251,7 +257,7 @@ pub(super) async fn look(
     path: SecretPath,
 ) -> Result<SecretView, Failure> {
     let looked = app.act(caller, move |vault, actor| {
-        let permit = decide::<List, _>(actor, path.clone(), vault.clock().now())?;
+        let permit = vault.permit::<List>(actor, path.clone())?;
         Ok(vault.secret(&permit)?)
     });
     Ok(looked.await?)
@@ -259,6 +265,6 @@ pub(super) async fn look(
 
 /// A secret, without values, with its resource version as `ETag`.
 pub(super) fn answer(status: StatusCode, vault: &Vault, view: &SecretView) -> Response {
-    let body = show::secret(view, Some(vault));
+    let body = show::secret(view, vault);
     json_at(status, &body.metadata.resource_version, &body)
 }

@@ -1,11 +1,11 @@
 //! From the vault's views to the wire's bodies.
 
 use api::{
-    BindingBody, ListMetadata, ProjectBody, ProjectMetadata, ProjectSpec, ProjectionBody,
+    BindingBody, ListMetadata, NarrowingBody, ProjectBody, ProjectMetadata, ProjectSpec, ProjectionBody,
     RightBody, SecretBody, SecretMetadata, SecretSpec, SecretStatus, TokenBody, VersionBody,
 };
-use authz::{Right, Scope};
-use domain::ProjectionStatus;
+use authz::{Narrowing, Right, Scope};
+use domain::{ProjectPath, ProjectionStatus};
 use vault::{Binding, ListPage, ProjectView, SecretView, TokenView, Vault};
 
 pub(super) fn project(view: &ProjectView) -> ProjectBody {
@@ -41,10 +41,20 @@ pub(super) fn projection(status: &ProjectionStatus) -> ProjectionBody {
     }
 }
 
-/// A secret; with the vault, that also says when a deleted one will be purged.
-pub(crate) fn secret(view: &SecretView, vault: Option<&Vault>) -> SecretBody {
+/// A secret as it is now.
+pub(crate) fn secret(view: &SecretView, vault: &Vault) -> SecretBody {
+    let mut body = event(view, vault);
     let head = &view.head;
-    let purged_at = vault.zip(head.deleted_at).map(|(vault, at)| vault.purged_at(at));
+    let purged_at = head.deleted_at.map(|at| vault.purged_at(at));
+    body.metadata.purge_timestamp = purged_at.map(domain::Timestamp::to_rfc3339);
+    body.status.last_read_timestamp = vault.last_read(head.uid).map(domain::Timestamp::to_rfc3339);
+    body.status.rotate_timestamp = vault.rotates_at(head).map(domain::Timestamp::to_rfc3339);
+    body
+}
+
+/// A secret as a change left it.
+pub(crate) fn event(view: &SecretView, vault: &Vault) -> SecretBody {
+    let head = &view.head;
     SecretBody {
         metadata: SecretMetadata {
             name: head.path.name.to_string(),
@@ -55,16 +65,20 @@ pub(crate) fn secret(view: &SecretView, vault: Option<&Vault>) -> SecretBody {
             resource_version: view.resource_version.to_string(),
             creation_timestamp: head.created_at.to_rfc3339(),
             update_timestamp: head.updated_at.to_rfc3339(),
-            owner: head.owner.clone(),
+            owner: vault.owner_name(head),
             deletion_timestamp: head.deleted_at.map(domain::Timestamp::to_rfc3339),
-            purge_timestamp: purged_at.map(domain::Timestamp::to_rfc3339),
+            purge_timestamp: None,
         },
         spec: SecretSpec {
             kind: head.kind.to_string(),
             bindings: head.bindings.iter().map(binding).collect(),
             keep_versions: head.keep_versions,
         },
-        status: SecretStatus { current_version: head.current().map(|version| version.number) },
+        status: SecretStatus {
+            current_version: head.current().map(|version| version.number),
+            last_read_timestamp: None,
+            rotate_timestamp: None,
+        },
     }
 }
 
@@ -92,10 +106,22 @@ pub(super) fn token(view: &TokenView) -> TokenBody {
         id: view.id.to_string(),
         description: view.description.clone(),
         rights: rights(&view.rights),
+        principal: view.principal.clone(),
+        narrowing: narrowing(&view.narrowing),
         creation_timestamp: view.created_at.to_rfc3339(),
         created_by: view.created_by.clone(),
         expires: view.expires.map(domain::Timestamp::to_rfc3339),
+        last_used_timestamp: view.last_used_at.map(domain::Timestamp::to_rfc3339),
     }
+}
+
+/// What a token leaves; nothing when it leaves all.
+pub(super) fn narrowing(narrowing: &Narrowing) -> Option<NarrowingBody> {
+    let texts = |projects: &Vec<ProjectPath>| projects.iter().map(ToString::to_string).collect();
+    let projects = narrowing.projects.as_ref().map(texts);
+    let actions = narrowing.actions.map(|actions| actions.iter().map(|a| a.to_string()).collect());
+    let is_narrowed = projects.is_some() || actions.is_some();
+    is_narrowed.then_some(NarrowingBody { projects, actions })
 }
 
 /// Rights by role, each with the projects it holds in.
@@ -103,8 +129,8 @@ pub(super) fn rights(rights: &[Right]) -> Vec<RightBody> {
     let mut shown: Vec<RightBody> = Vec::new();
     for right in rights {
         let project = match right.scope() {
-            Scope::WholeStore => None,
             Scope::Project(path) => Some(path.to_string()),
+            _ => None,
         };
         let role = right.role().as_str();
         match shown.iter_mut().find(|body| body.role == role) {

@@ -7,7 +7,8 @@ use http::StatusCode;
 
 use crate::answer::{Failure, json, no_content};
 use crate::app::App;
-use crate::extract::{Caller, NoQuery};
+use crate::caller::Caller;
+use crate::extract::{NoQuery};
 
 /// How the worker stands; for those who may list everything.
 pub(super) async fn show(
