@@ -5,6 +5,7 @@
 //! versions are counted, and the two byte types that the whole house agrees on: [`Plaintext`], which
 //! wipes itself and cannot be printed, and [`Sealed`], which may go to a disk.
 
+mod anchor;
 mod binding;
 mod clock;
 mod codec;
@@ -23,6 +24,7 @@ mod secret_type;
 mod selector;
 mod uid;
 
+pub use anchor::Anchor;
 pub use binding::BindingKind;
 pub use clock::{Clock, Timestamp};
 pub use codec::{Decoder, Encoder, Malformed};

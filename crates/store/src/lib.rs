@@ -17,4 +17,4 @@ pub use record::{
     VersionInfo, VersionState, decode_bound_path, decode_tombstone, encode_bound_path,
     encode_tombstone,
 };
-pub use sled_engine::{DataDir, OpenError, SledEngine, SledOptions};
+pub use sled_engine::{DataDir, HeadView, OpenError, SledEngine, SledOptions, read_head};
