@@ -38,6 +38,9 @@ impl FileSink {
 
     fn write_at_end(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        if file.metadata()?.len() != self.end {
+            return Err(io::Error::other("somebody else has written to the file, or shortened it"));
+        }
         file.write_all_at(bytes, self.end)?;
         self.end += bytes.len() as u64;
         Ok(())
@@ -130,8 +133,8 @@ impl Medium for FileSink {
     fn look_around(&mut self, station: &Station) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let (ours, there) = (file.metadata()?, fs::symlink_metadata(self.files.current())?);
-        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) || there.len() < self.end {
-            return Err(io::Error::other("the file was moved, replaced or shortened"));
+        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) || there.len() != self.end {
+            return Err(io::Error::other("the file was moved, replaced or changed"));
         }
         station.set_low(!self.keep_reserve()?);
         Ok(())

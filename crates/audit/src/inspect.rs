@@ -36,7 +36,8 @@ pub(crate) fn inspect(files: &LogFiles, expected: Option<Anchor>) -> io::Result<
     let file = open_to_write(files.current())?;
     let rotated = files.rotated()?;
     let (lines, whole) = Backward::new(file.try_clone()?)?;
-    let mut walk = Walk { expected, unproven_from: whole, ..Walk::default() };
+    let proven = expected.is_none();
+    let mut walk = Walk { expected, proven, unproven_from: whole, ..Walk::default() };
     walk.through(lines, true)?;
     for (_, path) in rotated.iter().rev() {
         if walk.done {
@@ -146,7 +147,7 @@ impl Walk {
         }
         self.unsound |= self.behind.as_ref().is_some_and(|link| !link.follows(anchor));
         match self.expected {
-            None => (self.proven, self.done) = (true, true),
+            None => self.done = true,
             Some(expected) if anchor.seq <= expected.seq => {
                 (self.proven, self.done) = (anchor == expected, true);
             }

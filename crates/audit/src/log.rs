@@ -285,8 +285,8 @@ impl Chain {
         } else if !signed {
             // What the last run left unsigned must not add up with what this one has not signed yet.
             self.unsigned += 1;
+            self.checkpoint();
         }
-        self.checkpoint();
     }
 }
 

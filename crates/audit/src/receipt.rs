@@ -158,7 +158,7 @@ async fn changed(lane: &mut Option<Lane>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 struct Unpark(Thread);
