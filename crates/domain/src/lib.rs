@@ -6,6 +6,7 @@
 //! wipes itself and cannot be printed, and [`Sealed`], which may go to a disk.
 
 mod age;
+mod anchor;
 mod binding;
 mod clock;
 mod codec;
@@ -27,6 +28,7 @@ mod uid;
 mod uri;
 
 pub use age::{Age, ROTATE_AFTER};
+pub use anchor::Anchor;
 pub use binding::BindingKind;
 pub use clock::{Clock, Timestamp};
 pub use codec::{Decoder, Encoder, Malformed};

@@ -18,4 +18,4 @@ pub use record::{
     decode_bound_path, decode_last_use, decode_tombstone, encode_bound_path, encode_last_use,
     encode_tombstone,
 };
-pub use sled_engine::{DataDir, OpenError, SledEngine, SledOptions};
+pub use sled_engine::{DataDir, HeadView, OpenError, SledEngine, SledOptions, read_head};

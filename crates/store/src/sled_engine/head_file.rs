@@ -1,5 +1,5 @@
 //! `HEAD`: the last durable revision, kept outside sled, so that a store that opens with less than
-//! it had acknowledged is recognized.
+//! it had acknowledged is recognized; and how far the audit log had come, for the same reason.
 //!
 //! Two slots, a page apart, are written in turn; the valid one with the higher sequence counts. A
 //! torn write therefore costs at most the newest second, never the file.
@@ -8,14 +8,15 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use domain::{Decoder, Encoder, Incarnation, Malformed, Revision};
+use domain::{Anchor, Decoder, Encoder, Incarnation, Malformed, Revision};
 
 use super::OpenError;
+use super::meta::{ANCHOR_BYTES, decode_anchor, encode_anchor};
 
 const MAGIC: &[u8; 8] = b"TRESORHD";
 /// The format of the data directory as a whole.
-pub(super) const DIRECTORY_FORMAT: u16 = 2;
-const SLOT_BYTES: usize = 8 + 2 + 16 + 4 + 8 + 8 + 4;
+pub(super) const DIRECTORY_FORMAT: u16 = 3;
+const SLOT_BYTES: usize = 8 + 2 + 16 + 4 + 8 + ANCHOR_BYTES + 8 + 4;
 const SLOT_DISTANCE: u64 = 4096;
 
 /// What `HEAD` says.
@@ -24,6 +25,27 @@ pub(super) struct Head {
     pub(super) store: [u8; 16],
     pub(super) incarnation: Incarnation,
     pub(super) revision: Revision,
+    pub(super) anchor: Option<Anchor>,
+}
+
+/// What `HEAD` tells those who do not own the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadView {
+    /// The store's identity.
+    pub store: [u8; 16],
+    /// How far the audit log has come.
+    pub anchor: Option<Anchor>,
+}
+
+/// Reads `HEAD` beside whoever owns the data directory. What it says is at most a second old.
+///
+/// # Errors
+/// When it is not there, of another format, or damaged.
+pub fn read_head(data_dir: &Path) -> Result<HeadView, OpenError> {
+    let path = data_dir.join("HEAD");
+    let file = File::open(&path).map_err(|error| OpenError::io("open", &path, error))?;
+    let (_, Head { store, anchor, .. }) = newest(&file, &path)?;
+    Ok(HeadView { store, anchor })
 }
 
 /// The open file.
@@ -45,22 +67,7 @@ impl HeadFile {
     /// Opens the file and reads what it says.
     pub(super) fn open(path: &Path) -> Result<(Self, Head), OpenError> {
         let file = open(path, false)?;
-        let mut newest: Option<(u64, Head)> = None;
-        for slot in 0..2 {
-            let mut bytes = [0; SLOT_BYTES];
-            if file.read_exact_at(&mut bytes, slot * SLOT_DISTANCE).is_err() {
-                continue;
-            }
-            check_format(&bytes)?;
-            if let Ok((sequence, head)) = decode(&bytes)
-                && newest.is_none_or(|(best, _)| sequence > best)
-            {
-                newest = Some((sequence, head));
-            }
-        }
-        let (sequence, head) = newest.ok_or_else(|| OpenError::Damaged {
-            what: format!("{} is not readable in either of its slots", path.display()),
-        })?;
+        let (sequence, head) = newest(&file, path)?;
         Ok((Self { file, sequence }, head))
     }
 
@@ -82,10 +89,32 @@ fn open(path: &Path, create: bool) -> Result<File, OpenError> {
     options.open(path).map_err(|error| OpenError::io("open", path, error))
 }
 
+/// What the valid slot with the higher sequence says.
+fn newest(file: &File, path: &Path) -> Result<(u64, Head), OpenError> {
+    let mut newest: Option<(u64, Head)> = None;
+    for slot in 0..2 {
+        let mut bytes = [0; SLOT_BYTES];
+        if file.read_exact_at(&mut bytes, slot * SLOT_DISTANCE).is_err() {
+            continue;
+        }
+        check_format(&bytes)?;
+        if let Ok((sequence, head)) = decode(&bytes)
+            && newest.is_none_or(|(best, _)| sequence > best)
+        {
+            newest = Some((sequence, head));
+        }
+    }
+    newest.ok_or_else(|| OpenError::Damaged {
+        what: format!("{} is not readable in either of its slots", path.display()),
+    })
+}
+
 fn encode(sequence: u64, head: &Head) -> Vec<u8> {
     let mut out = Encoder::with_capacity(SLOT_BYTES);
     out.raw(MAGIC).u16(DIRECTORY_FORMAT).raw(&head.store).u32(head.incarnation.get());
-    out.u64(head.revision.get()).u64(sequence);
+    out.u64(head.revision.get());
+    encode_anchor(&mut out, head.anchor);
+    out.u64(sequence);
     let bytes = out.finish();
     let checksum = crc32c::crc32c(&bytes);
     out.raw(&bytes).u32(checksum).finish()
@@ -118,9 +147,10 @@ fn decode(bytes: &[u8; SLOT_BYTES]) -> Result<(u64, Head), Malformed> {
     let store = input.array()?;
     let incarnation = Incarnation::new(input.u32()?);
     let revision = Revision::new(input.u64()?);
+    let anchor = decode_anchor(&mut input)?;
     let sequence = input.u64()?;
     input.finish()?;
-    Ok((sequence, Head { store, incarnation, revision }))
+    Ok((sequence, Head { store, incarnation, revision, anchor }))
 }
 
 #[cfg(test)]
@@ -132,6 +162,7 @@ mod tests {
             store: *b"0123456789abcdef",
             incarnation: Incarnation::new(1),
             revision: Revision::new(revision),
+            anchor: (revision > 0).then_some(Anchor { seq: 772, hash: *b"0123456789abcdef0123456789abcdef" }),
         }
     }
 
@@ -151,13 +182,27 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_directory_is_named_as_such() {
+    fn a_newer_and_an_older_directory_are_named_as_such() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("HEAD");
         let file = HeadFile::create(&path, &head(0)).unwrap();
-        file.file.write_all_at(&[0, 3], 8).unwrap();
+        file.file.write_all_at(&[0, 4], 8).unwrap();
         let refused = HeadFile::open(&path);
-        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 3, supported: 2 })));
+        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 4, supported: 3 })));
+        file.file.write_all_at(&[0, 2], 8).unwrap();
+        let refused = HeadFile::open(&path);
+        assert!(matches!(refused, Err(OpenError::OlderFormat { found: 2, supported: 3 })));
+    }
+
+    #[test]
+    fn who_does_not_own_the_directory_reads_what_the_owner_wrote_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = HeadFile::create(&dir.path().join("HEAD"), &head(0)).unwrap();
+        assert_eq!(read_head(dir.path()).unwrap().anchor, None);
+        file.write(&head(1)).unwrap();
+        let view = read_head(dir.path()).unwrap();
+        assert_eq!((view.store, view.anchor), (head(1).store, head(1).anchor));
+        assert!(matches!(read_head(&dir.path().join("none")), Err(OpenError::Io { .. })));
     }
 
     #[test]
@@ -165,7 +210,7 @@ mod tests {
         let shown = encode(3, &head(258)).escape_ascii().to_string().replace("\\x00", "0");
         assert_eq!(
             shown,
-            r"TRESORHD0\x020123456789abcdef000\x01000000\x01\x020000000\x03\x92\xb3\x85\xfc"
+            r"TRESORHD0\x030123456789abcdef000\x01000000\x01\x02000000\x03\x040123456789abcdef0123456789abcdef0000000\x03$\xf0\x1d\x07"
         );
     }
 }

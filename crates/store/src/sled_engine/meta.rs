@@ -1,10 +1,10 @@
 //! The engine's own record: how far the store has come, and how far back its log reaches.
 
-use domain::{Decoder, Encoder, Incarnation, Malformed, Revision};
+use domain::{Anchor, Decoder, Encoder, Incarnation, Malformed, Revision};
 
 use crate::key::{ENGINE, Key};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Written with every group, in the same batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) struct Meta {
     pub(super) log_floor: Revision,
     /// How many events are kept.
     pub(super) log_count: u64,
+    /// How far the audit log had come, durably, when the group was written.
+    pub(super) anchor: Option<Anchor>,
 }
 
 impl Meta {
@@ -27,9 +29,11 @@ impl Meta {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::with_capacity(64);
+        let mut out = Encoder::with_capacity(64 + ANCHOR_BYTES);
         out.u8(FORMAT).raw(&self.store).u32(self.incarnation.get()).u64(self.revision.get());
-        out.u64(self.last_event.get()).u64(self.log_floor.get()).u64(self.log_count).finish()
+        out.u64(self.last_event.get()).u64(self.log_floor.get()).u64(self.log_count);
+        encode_anchor(&mut out, self.anchor);
+        out.finish()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -44,9 +48,28 @@ impl Meta {
             last_event: Revision::new(input.u64()?),
             log_floor: Revision::new(input.u64()?),
             log_count: input.u64()?,
+            anchor: decode_anchor(&mut input)?,
         };
         input.finish()?;
         Ok(meta)
+    }
+}
+
+/// What an anchor takes, whether there is one or not.
+pub(super) const ANCHOR_BYTES: usize = 8 + 32;
+
+/// None is all zeros: no line of the audit log has the number 0.
+pub(super) fn encode_anchor(out: &mut Encoder, anchor: Option<Anchor>) {
+    let Anchor { seq, hash } = anchor.unwrap_or(Anchor { seq: 0, hash: [0; 32] });
+    out.u64(seq).raw(&hash);
+}
+
+pub(super) fn decode_anchor(input: &mut Decoder<'_>) -> Result<Option<Anchor>, Malformed> {
+    let anchor = Anchor { seq: input.u64()?, hash: input.array()? };
+    match anchor.seq {
+        0 if anchor.hash == [0; 32] => Ok(None),
+        0 => Err(Malformed),
+        _ => Ok(Some(anchor)),
     }
 }
 
@@ -68,4 +91,39 @@ pub(super) fn event_position(key: &Key) -> Result<(Revision, u16), Malformed> {
     let position = (Revision::new(input.u64()?), input.u16()?);
     input.finish()?;
     Ok(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(anchor: Option<Anchor>) -> Meta {
+        Meta {
+            store: *b"0123456789abcdef",
+            incarnation: Incarnation::new(1),
+            revision: Revision::new(5),
+            last_event: Revision::new(4),
+            log_floor: Revision::new(3),
+            log_count: 2,
+            anchor,
+        }
+    }
+
+    #[test]
+    fn golden_engine_record() {
+        let anchor = Anchor { seq: 258, hash: *b"0123456789abcdef0123456789abcdef" };
+        let shown = meta(Some(anchor)).encode().escape_ascii().to_string().replace("\\x00", "0");
+        assert_eq!(
+            shown,
+            r"\x020123456789abcdef000\x010000000\x050000000\x040000000\x030000000\x02000000\x01\x020123456789abcdef0123456789abcdef"
+        );
+    }
+
+    #[test]
+    fn no_anchor_has_one_spelling() {
+        let mut bytes = meta(None).encode();
+        assert_eq!(Meta::decode(&bytes), Ok(meta(None)));
+        *bytes.last_mut().unwrap() = 1;
+        assert_eq!(Meta::decode(&bytes), Err(Malformed));
+    }
 }

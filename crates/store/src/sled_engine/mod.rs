@@ -15,16 +15,17 @@ use std::fs::OpenOptions;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{self, Sender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use domain::{Incarnation, Revision};
+use domain::{Anchor, Incarnation, Revision};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 pub use data_dir::DataDir;
+pub use head_file::{HeadView, read_head};
 use data_dir::{remove_dir_if_there, rename, sync_dir};
 use head_file::{Head, HeadFile};
 use meta::{Meta, decode_event, event_position};
@@ -107,12 +108,16 @@ impl OpenError {
     }
 }
 
+/// Answers how far the audit log has come, durably.
+type AnchorSource = Box<dyn Fn() -> Option<Anchor> + Send + Sync>;
+
 type StepHook = Arc<dyn Fn(Step) + Send + Sync>;
 
 /// What readers share with the writer.
 struct Shared {
     visible: RwLock<Visible>,
     revisions: watch::Sender<Revision>,
+    anchors: OnceLock<AnchorSource>,
 }
 
 /// What readers may see: sled's tree, except for the records of the group in flight.
@@ -219,6 +224,7 @@ pub struct SledEngine {
     queue: Mutex<Sender<Request>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     incarnation: Incarnation,
+    anchor: Option<Anchor>,
     options: SledOptions,
 }
 
@@ -242,6 +248,7 @@ impl SledEngine {
             last_event: Revision::ZERO,
             log_floor: Revision::ZERO,
             log_count: 0,
+            anchor: None,
         };
         let db = open_sled(&fresh, SledOptions::default())?;
         let raw = Raw::new(db);
@@ -254,7 +261,8 @@ impl SledEngine {
             .map_err(|error| OpenError::Damaged { what: error.to_string() })?;
         drop(raw);
         sync_files(&fresh)?;
-        let head = Head { store, incarnation: meta.incarnation, revision: meta.revision };
+        let Meta { incarnation, revision, anchor, .. } = meta;
+        let head = Head { store, incarnation, revision, anchor };
         HeadFile::create(&dir.head(), &head)?;
         rename(&fresh, &dir.store())?;
         dir.sync()?;
@@ -286,13 +294,15 @@ impl SledEngine {
         recovery::settle(&dir)?;
         let clean = clean::take(&dir)?;
         reserve::release_ballast(&dir)?;
-        let (raw, meta) = if clean {
+        let (raw, mut meta) = if clean {
             // Their checksums have just shown the files to be what sled left.
             open_and_check(&dir, &head, options, Depth::Summary)?
         } else {
             recover(&dir, &head, options)?
         };
         reserve::take_ballast(&dir);
+        // After reads only, `HEAD` is ahead of the last commit.
+        meta.anchor = Anchor::later(meta.anchor, head.anchor);
         Self::start(dir, raw, meta, head_file, options, hook)
     }
 
@@ -316,7 +326,11 @@ impl SledEngine {
             failure: None,
         };
         let revisions = watch::Sender::new(meta.revision);
-        let shared = Arc::new(Shared { visible: RwLock::new(visible), revisions });
+        let shared = Arc::new(Shared {
+            visible: RwLock::new(visible),
+            revisions,
+            anchors: OnceLock::new(),
+        });
         let keep_events = options.keep_events;
         let blobs = dir.store().join("blobs");
         let writer = Writer {
@@ -334,7 +348,22 @@ impl SledEngine {
         let thread = thread::Builder::new().name("store-writer".to_owned());
         let thread = thread.spawn(move || writer.run(&requests)).map_err(failed)?;
         let (queue, writer) = (Mutex::new(queue), Mutex::new(Some(thread)));
-        Ok(Self { dir, shared, queue, writer, incarnation: meta.incarnation, options })
+        let Meta { incarnation, anchor, .. } = meta;
+        Ok(Self { dir, shared, queue, writer, incarnation, anchor, options })
+    }
+
+    /// How far the audit log had come when the store was last written, as it was found at the start:
+    /// what the audit log is held against before it goes on.
+    pub fn anchor(&self) -> Option<Anchor> {
+        self.anchor
+    }
+
+    /// Names who is asked, with each group and each write of `HEAD`, how far the audit log has come.
+    /// The answer must not run ahead of what the log has made durable, and is given at once. Only
+    /// the first call counts.
+    pub fn anchor_with(&self, source: impl Fn() -> Option<Anchor> + Send + Sync + 'static) {
+        // A second source would be a defect of ours; the first one goes on.
+        let _ = self.shared.anchors.set(Box::new(source));
     }
 
     /// How often this store was restored.

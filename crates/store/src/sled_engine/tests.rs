@@ -107,6 +107,51 @@ fn a_commit_is_read_back_with_its_revision_after_a_clean_stop_and_after_a_kill()
     }
 }
 
+/// Whoever holds the audit log against the store must find the newest line that was durable, whether
+/// the last request was a write or a read, and however the daemon ended.
+#[test]
+fn the_anchor_goes_with_each_commit_and_follows_reads() {
+    let home = fresh();
+    let engine = open(home.path()).unwrap();
+    assert_eq!(engine.anchor(), None);
+    let line = |seq| Anchor { seq, hash: [7; 32] };
+    let told = Arc::new(Mutex::new(None));
+    let source = told.clone();
+    engine.anchor_with(move || *source.lock());
+    engine.commit(put("a", b"0")).unwrap();
+    *told.lock() = Some(line(3));
+    engine.commit(put("a", b"1")).unwrap();
+    let written = crash_image(home.path());
+    *told.lock() = Some(line(9));
+    let followed = || read_head(home.path()).unwrap().anchor == Some(line(9));
+    let begun = std::time::Instant::now();
+    while !followed() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "HEAD does not follow");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let read = crash_image(home.path());
+    // A log that is switched off, or out of order, forgets nothing.
+    *told.lock() = None;
+    engine.commit(put("a", b"2")).unwrap();
+    let off = crash_image(home.path());
+    *told.lock() = Some(line(12));
+    engine.close().unwrap();
+    drop(engine);
+    for (home, seq) in [(&written, 3), (&read, 9), (&off, 9), (&home, 12)] {
+        assert_eq!(open(home.path()).unwrap().anchor(), Some(line(seq)));
+    }
+    // HEAD may be a second behind the last commit after a power cut.
+    let lost = crash_image(written.path());
+    let head = Head {
+        store: STORE,
+        incarnation: Incarnation::default(),
+        revision: Revision::ZERO,
+        anchor: None,
+    };
+    HeadFile::create(&lost.path().join("HEAD"), &head).unwrap();
+    assert_eq!(open(lost.path()).unwrap().anchor(), Some(line(3)));
+}
+
 #[test]
 fn a_commit_whose_precondition_fails_changes_nothing() {
     let home = fresh();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use domain::Revision;
+use domain::{Anchor, Revision};
 
 use super::head_file::{Head, HeadFile};
 use super::meta::{Meta, encode_event};
@@ -86,6 +86,7 @@ impl Writer {
                     Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                     Err(RecvTimeoutError::Timeout) => {
                         self.idle();
+                        head_dirty |= self.note_anchor();
                         self.sync_head(&mut head_dirty, &mut head_synced);
                         continue;
                     }
@@ -101,7 +102,36 @@ impl Writer {
                 break;
             }
         }
+        head_dirty |= self.note_anchor();
         self.sync_head(&mut head_dirty, &mut head_synced);
+    }
+
+    /// Takes over how far the audit log has come; says whether that is news.
+    fn take_anchor(&mut self) -> bool {
+        let told = self.shared.anchors.get().and_then(|source| source());
+        let before = self.meta.anchor;
+        self.meta.anchor = Anchor::later(before, told);
+        self.meta.anchor != before
+    }
+
+    /// When nothing is written, the audit log goes on with what is read: `HEAD` follows it. Says
+    /// whether it was written.
+    fn note_anchor(&mut self) -> bool {
+        if self.shared.failure().is_some() || !self.take_anchor() {
+            return false;
+        }
+        match self.head.write(&self.head()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.shared.fail(&format!("HEAD could not be written: {error}"));
+                false
+            }
+        }
+    }
+
+    fn head(&self) -> Head {
+        let Meta { store, incarnation, revision, anchor, .. } = self.meta;
+        Head { store, incarnation, revision, anchor }
     }
 
     fn sync_head(&mut self, dirty: &mut bool, last: &mut Instant) {
@@ -234,6 +264,7 @@ impl Writer {
     /// Makes a group durable, then visible.
     fn persist(&mut self, group: &Group) -> Result<(), StoreError> {
         let trimmed = self.trim()?;
+        self.take_anchor();
         let mut batch = sled::Batch::default();
         let mut old = HashMap::with_capacity(group.records.len());
         for (key, (stored, origin)) in &group.records {
@@ -258,11 +289,7 @@ impl Writer {
         self.raw.flush()?;
         rustix::fs::fdatasync(&self.data)
             .map_err(|error| StoreError::Failed { reason: format!("fdatasync: {error}") })?;
-        let head = Head {
-            store: self.meta.store,
-            incarnation: self.meta.incarnation,
-            revision: self.meta.revision,
-        };
+        let head = self.head();
         self.head
             .write(&head)
             .map_err(|error| StoreError::Failed { reason: format!("HEAD: {error}") })?;
