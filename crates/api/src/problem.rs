@@ -92,6 +92,10 @@ pub struct Problem {
     /// After how many seconds to try again; the header `Retry-After` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// Whether it hides that the actor may not: for the audit log, never for the wire.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub denied: bool,
 }
 
 impl Problem {
@@ -107,6 +111,7 @@ impl Problem {
             resource_version: None,
             oldest_resource_version: None,
             retry_after: None,
+            denied: false,
         }
     }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use vault::VaultError;
 
 use crate::app::{Refused, unauthorized};
+use crate::audit::WasDenied;
 
 /// A JSON answer; it may hold a value, so no cache may keep it.
 pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
@@ -46,6 +47,9 @@ impl IntoResponse for Failure {
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let bytes = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = with_type(status, bytes, "application/problem+json");
+        if problem.denied {
+            response.extensions_mut().insert(WasDenied);
+        }
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -82,7 +86,7 @@ pub(crate) fn problem(refused: Refused) -> Problem {
                 "Your role does not allow this, or your token does not. Ask for a role that does.";
             Problem::new(ProblemKind::Forbidden, detail)
         }
-        Refused::Denied(Denied::NotVisible) => not_found(),
+        Refused::Denied(Denied::NotVisible) => Problem { denied: true, ..not_found() },
         Refused::Vault(error) => vault_problem(error),
     }
 }

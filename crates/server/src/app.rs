@@ -1,9 +1,11 @@
 //! What every handler shares, and how it gets to the vault.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Problem, ProblemKind, SyncStatus};
+use audit::AuditLog;
 use authz::Actor;
 use prometheus_client::collector::Collector;
 use tokio::sync::Semaphore;
@@ -25,6 +27,9 @@ pub struct App {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     worker: Arc<dyn SyncControl>,
+    audit: Arc<AuditLog>,
+    /// The audit log's file, for those who may read it.
+    audit_file: Option<Arc<Path>>,
     limits: Limits,
     /// Who may wait for a password to be hashed.
     hashing: Arc<Semaphore>,
@@ -76,7 +81,34 @@ impl App {
         let hub = Hub::new();
         let metrics = Arc::new(Metrics::new(vault.clone(), hub.clone(), others));
         let hashing = Arc::new(Semaphore::new(MAX_HASHING));
-        Self { vault, hub, metrics, worker, limits, hashing, serves_metrics: true }
+        let (audit, audit_file) = (AuditLog::disabled(), None);
+        Self {
+            vault,
+            hub,
+            metrics,
+            worker,
+            audit,
+            audit_file,
+            limits,
+            hashing,
+            serves_metrics: true,
+        }
+    }
+
+    /// The same service, which writes down what it is asked.
+    #[must_use]
+    pub fn with_audit(mut self, log: Arc<AuditLog>, file: Option<PathBuf>) -> Self {
+        self.audit = log;
+        self.audit_file = file.map(Into::into);
+        self
+    }
+
+    pub(crate) const fn audit(&self) -> &Arc<AuditLog> {
+        &self.audit
+    }
+
+    pub(crate) fn audit_file(&self) -> Option<Arc<Path>> {
+        self.audit_file.clone()
     }
 
     /// The same service without `/metrics`, which has an address of its own.

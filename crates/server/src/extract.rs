@@ -9,8 +9,8 @@ use domain::{
     Invalid, OrgName, PrincipalName, ProjectName, ProjectPath, ResourceVersion, SecretName,
     SecretPath, Uid,
 };
-use http::request::Parts;
 use http::header;
+use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod app;
+mod audit;
 mod caller;
 mod extract;
 mod hub;
@@ -15,4 +16,4 @@ mod native;
 mod watching;
 
 pub use app::{App, Limits, SyncControl};
-pub use listen::{ListenError, Listener};
+pub use listen::{ListenError, Listener, OperatorSocket};

@@ -1,6 +1,9 @@
 //! The listener: accepts, limits, serves HTTP/1.1 and HTTP/2, and drains.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,19 +13,26 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::Method;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt;
 
 use crate::App;
 use crate::answer::Failure;
+use crate::audit::record;
+use crate::caller::Peer;
 use crate::metrics::Metrics;
 use crate::native::{metrics_routes, routes};
 
+/// How many connections the operator's socket serves at once.
+const OPERATOR_CONNECTIONS: usize = 16;
 /// How long a request's header may take to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 32 << 10;
@@ -92,14 +102,10 @@ impl Listener {
 
     /// Serves until `stop` completes; then accepts nothing more and lets requests in flight finish.
     pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
-        let slots = Arc::new(Semaphore::new(app.limits().requests));
         let connections = Arc::new(Semaphore::new(app.limits().connections));
         let hub = app.hub().clone();
         tokio::spawn(hub.clone().keep_up(app.shared_vault()));
-        let metrics = app.metrics().clone();
-        let router = routes(app);
-        let router = router.layer(from_fn_with_state(slots, limit));
-        let router = router.layer(from_fn_with_state(metrics, log));
+        let router = whole_router(app);
         let stop = async {
             stop.await;
             // Watches last as long as they may; the others finish by themselves.
@@ -122,8 +128,8 @@ impl Listener {
                 accepted = accept(&self.0, &connections) => accepted,
                 () = &mut stop => break,
             };
-            let Some((stream, slot)) = accepted else { continue };
-            let service = TowerToHyperService::new(router.clone());
+            let Some((stream, address, slot)) = accepted else { continue };
+            let service = from_peer(router.clone(), Peer::Network(address.ip().to_canonical()));
             let watcher = graceful.watcher();
             let mut stopped = stopped.clone();
             tokio::spawn(async move {
@@ -138,10 +144,7 @@ impl Listener {
                     Ok(Ok(Protocol::Http2)) => builder().http2_only(),
                     Ok(Err(_)) | Err(_) => return,
                 };
-                let mut stream = TimeoutStream::new(stream);
-                stream.set_write_timeout(Some(WRITE_TIMEOUT));
-                let stream = TokioIo::new(Box::pin(stream));
-                let connection = builder.serve_connection(stream, service);
+                let connection = builder.serve_connection(with_timeout(stream), service);
                 // A connection that breaks is the client's affair; its requests are logged.
                 let _ = watcher.watch(connection.into_owned()).await;
                 drop(slot);
@@ -150,6 +153,110 @@ impl Listener {
         drop((self.0, stopping));
         if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests were still in flight when the time to drain ended");
+        }
+    }
+}
+
+/// All routes, behind all that comes before them.
+fn whole_router(app: App) -> Router {
+    let slots = Arc::new(Semaphore::new(app.limits().requests));
+    let metrics = app.metrics().clone();
+    let router = routes(app.clone()).layer(from_fn_with_state(app, record));
+    let router = router.layer(from_fn_with_state(slots, limit));
+    router.layer(from_fn_with_state(metrics, log))
+}
+
+/// The service of one connection: each of its requests knows the other side.
+fn from_peer(
+    router: Router,
+    peer: Peer,
+) -> impl hyper::service::Service<
+    http::Request<Incoming>,
+    Response = Response,
+    Error = std::convert::Infallible,
+    Future: Send + 'static,
+> + Clone
++ Send
++ 'static {
+    let router = router.map_request(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
+    TowerToHyperService::new(router)
+}
+
+fn with_timeout<S: AsyncRead + AsyncWrite>(stream: S) -> TokioIo<Pin<Box<TimeoutStream<S>>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    TokioIo::new(Box::pin(stream))
+}
+
+/// The operator's socket: who may open it is the daemon's own user or root, and may do everything.
+pub struct OperatorSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl OperatorSocket {
+    /// Makes the socket, mode 0600; one that an earlier daemon left is replaced, since whoever calls
+    /// this holds the lock of the data directory.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn bind(path: PathBuf) -> std::io::Result<Self> {
+        match std::fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Serves until `stop` completes, and removes the socket.
+    pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
+        let router = whole_router(app);
+        let connections = Arc::new(Semaphore::new(OPERATOR_CONNECTIONS));
+        let graceful = GracefulShutdown::new();
+        let own = rustix::process::geteuid().as_raw();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept(&connections) => accepted,
+                () = &mut stop => break,
+            };
+            let Some((stream, slot)) = accepted else { continue };
+            // The mode keeps others out already; this also holds where it was changed.
+            let uid = stream.peer_cred().map(|peer| peer.uid());
+            if !uid.is_ok_and(|uid| uid == own || uid == 0) {
+                tracing::warn!("someone else's connection to the operator's socket was closed");
+                continue;
+            }
+            let service = from_peer(router.clone(), Peer::Operator);
+            let watcher = graceful.watcher();
+            tokio::spawn(async move {
+                let builder = builder().http1_only();
+                let connection = builder.serve_connection(with_timeout(stream), service);
+                let _ = watcher.watch(connection.into_owned()).await;
+                drop(slot);
+            });
+        }
+        // It is of no use without a daemon; the next one replaces it in any case.
+        let _ = std::fs::remove_file(&self.path);
+        drop(self.listener);
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
+    }
+
+    async fn accept(&self, connections: &Arc<Semaphore>) -> Option<(UnixStream, Slot)> {
+        let slot = connections.clone().acquire_owned().await.ok()?;
+        match self.listener.accept().await {
+            Ok((stream, _)) => Some((stream, slot)),
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the operator's socket was not accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                None
+            }
         }
     }
 }
@@ -197,13 +304,16 @@ async fn protocol(stream: &TcpStream) -> std::io::Result<Protocol> {
 
 type Slot = tokio::sync::OwnedSemaphorePermit;
 
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<(TcpStream, Slot)> {
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, Slot)> {
     let slot = connections.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, address)) => {
             // Answers are small and should not wait for more to come.
             let _ = stream.set_nodelay(true);
-            Some((stream, slot))
+            Some((stream, address, slot))
         }
         Err(error) => {
             // Most likely out of descriptors: wait for some to come back rather than spin.

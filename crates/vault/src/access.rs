@@ -4,7 +4,10 @@ use authz::{
     ActionKind, Actor, Administer, Audit, Denied, Held, KnownSecret, List, Permit, Place, Reason,
     Scope, Share, WholeStore, decide, reasons, reasons_to_use,
 };
-use domain::{BindingKind, Invalid, PrincipalName, ProjectPath, SecretPath, Uid};
+use domain::{
+    BindingKind, Invalid, OrgName, PrincipalName, ProjectName, ProjectPath, SecretName, SecretPath,
+    Uid,
+};
 use store::{Head, PrincipalKind};
 
 use crate::grants::known;
@@ -239,4 +242,50 @@ impl Vault {
 fn bound_as(head: &Head, project: &ProjectPath) -> Option<BindingKind> {
     let binding = head.bindings.iter().find(|binding| binding.project == *project);
     binding.map(|binding| binding.kind)
+}
+
+impl Vault {
+    /// The URI of a secret.
+    pub fn secret_uri(&self, path: &SecretPath) -> String {
+        self.uri_of(&Scope::Below(path.clone()))
+    }
+
+    /// The URI of what these names stand for: all of them when that was seen to be there, else as
+    /// far as it is. What leads nowhere is not repeated.
+    pub fn known_uri(
+        &self,
+        org: &str,
+        project: Option<&str>,
+        name: Option<&str>,
+        seen: bool,
+    ) -> Option<String> {
+        let org = OrgName::parse(org).ok()?;
+        let is_there = seen || org == OrgName::default_org() || self.rights.org(&org).is_some();
+        if !is_there {
+            return None;
+        }
+        let Some(project) = project.and_then(|project| ProjectName::parse(project).ok()) else {
+            return Some(self.uri_of(&Scope::Org(org)));
+        };
+        let path = ProjectPath { org, project };
+        if !seen && self.project_record(&path).is_err() {
+            return Some(self.uri_of(&Scope::Org(path.org)));
+        }
+        let Some(name) = name.and_then(|name| SecretName::parse(name).ok()) else {
+            return Some(self.uri_of(&Scope::Project(path)));
+        };
+        let secret = SecretPath { project: path, name };
+        let lives = || self.head(&secret).is_ok();
+        let lived = || self.deleted_head(&secret, None).is_ok_and(|found| found.is_some());
+        match seen || lives() || lived() {
+            true => Some(self.secret_uri(&secret)),
+            false => Some(self.uri_of(&Scope::Project(secret.project))),
+        }
+    }
+
+    /// Whether a name is somebody's.
+    pub fn knows_principal(&self, name: &str) -> bool {
+        let kinds = [PrincipalKind::Group, PrincipalKind::Machine, PrincipalKind::User];
+        kinds.into_iter().any(|kind| self.rights.named(kind, name).is_some())
+    }
 }

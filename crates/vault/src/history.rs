@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use authz::{Action, Basis, Create, Delete, List, PartOfProject, Permit, Update};
-use domain::{Invalid, ProjectPath, ResourceVersion, Revision, SecretPath, Timestamp, Uid};
+use domain::{Invalid, ResourceVersion, Revision, SecretPath, Timestamp, Uid};
 use store::{ChangeKind, Commit, Head, Key, KeyRange, Precondition, VersionInfo, VersionState};
 
 use crate::bindings::check_actor;

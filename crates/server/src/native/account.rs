@@ -5,7 +5,7 @@ use api::{
     OrgList, OrgMetadata, OrgWrite, PasswordWrite, PrincipalBody, PrincipalList, PrincipalMetadata,
     PrincipalSpec, Problem, ProblemKind, UserWrite, WireText, principal_name, subject,
 };
-use authz::{Actor, Administer, WholeStore, decide};
+use authz::{Administer, WholeStore, decide};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -13,13 +13,12 @@ use domain::{Invalid, PrincipalName};
 use http::StatusCode;
 use vault::{
     Attempt, Member, NewPrincipal, OrgView, PrincipalChange, PrincipalKind, PrincipalView, Vault,
-    VaultError,
 };
 
 use super::show;
 use crate::answer::{Failure, json, no_content, problem};
 use crate::app::{App, Refused};
-use crate::audit::Notes;
+use crate::audit::{About, Notes};
 use crate::caller::{Caller, Peer};
 use crate::extract::{InOrg, Json, MergePatch, NoQuery, OfPrincipal};
 
@@ -124,7 +123,8 @@ async fn create(
             Ok(vault.create_principal(&permit, &new)?)
         })
         .await?;
-    Ok(json(StatusCode::CREATED, &body(&view)))
+    let about = About::named(format!("{}:{}", view.kind.as_str(), view.name));
+    Ok(about.of(json(StatusCode::CREATED, &body(&view))))
 }
 
 /// All users.
@@ -160,17 +160,32 @@ async fn list(
 }
 
 /// A user.
-pub(super) async fn user(app: State<App>, caller: Caller, name: OfPrincipal, query: NoQuery) -> Answered {
+pub(super) async fn user(
+    app: State<App>,
+    caller: Caller,
+    name: OfPrincipal,
+    query: NoQuery,
+) -> Answered {
     show_one(app, caller, name, query, PrincipalKind::User).await
 }
 
 /// A machine account.
-pub(super) async fn machine(app: State<App>, caller: Caller, name: OfPrincipal, query: NoQuery) -> Answered {
+pub(super) async fn machine(
+    app: State<App>,
+    caller: Caller,
+    name: OfPrincipal,
+    query: NoQuery,
+) -> Answered {
     show_one(app, caller, name, query, PrincipalKind::Machine).await
 }
 
 /// A group.
-pub(super) async fn group(app: State<App>, caller: Caller, name: OfPrincipal, query: NoQuery) -> Answered {
+pub(super) async fn group(
+    app: State<App>,
+    caller: Caller,
+    name: OfPrincipal,
+    query: NoQuery,
+) -> Answered {
     show_one(app, caller, name, query, PrincipalKind::Group).await
 }
 
@@ -260,17 +275,32 @@ async fn change(
 }
 
 /// Removes a user.
-pub(super) async fn delete_user(app: State<App>, caller: Caller, query: NoQuery, name: OfPrincipal) -> Answered {
+pub(super) async fn delete_user(
+    app: State<App>,
+    caller: Caller,
+    query: NoQuery,
+    name: OfPrincipal,
+) -> Answered {
     delete(app, caller, query, name, PrincipalKind::User).await
 }
 
 /// Removes a machine account.
-pub(super) async fn delete_machine(app: State<App>, caller: Caller, query: NoQuery, name: OfPrincipal) -> Answered {
+pub(super) async fn delete_machine(
+    app: State<App>,
+    caller: Caller,
+    query: NoQuery,
+    name: OfPrincipal,
+) -> Answered {
     delete(app, caller, query, name, PrincipalKind::Machine).await
 }
 
 /// Removes a group.
-pub(super) async fn delete_group(app: State<App>, caller: Caller, query: NoQuery, name: OfPrincipal) -> Answered {
+pub(super) async fn delete_group(
+    app: State<App>,
+    caller: Caller,
+    query: NoQuery,
+    name: OfPrincipal,
+) -> Answered {
     delete(app, caller, query, name, PrincipalKind::Group).await
 }
 
@@ -341,7 +371,8 @@ pub(super) async fn create_org(
             Ok(vault.create_org(&permit, &body.name()?)?)
         })
         .await?;
-    Ok(json(StatusCode::CREATED, &org(&view)))
+    let about = About::named(view.name.as_str());
+    Ok(about.of(json(StatusCode::CREATED, &org(&view))))
 }
 
 /// Removes an organization.

@@ -7,7 +7,8 @@ use axum::response::Response;
 use domain::{BindingKind, Invalid, ProjectPath, SecretPath};
 use http::StatusCode;
 use vault::{
-    Binding, BindingPermit, Rebinding, Sharing, Targets, UnbindingPermit, Vault, VaultError, unusable,
+    Binding, BindingPermit, Rebinding, Sharing, Targets, UnbindingPermit, Vault, VaultError,
+    unusable,
 };
 
 use super::{secret, show};

@@ -13,6 +13,7 @@ use vault::{GrantPermit, GrantView, NewGrant, PrincipalKind, Review, Vault, Vaul
 
 use crate::answer::{Failure, json, no_content};
 use crate::app::{App, Refused};
+use crate::audit::About;
 use crate::caller::Caller;
 use crate::extract::{InProject, Json, NoQuery, OfId, OfMember, OfSecret, Query};
 
@@ -51,11 +52,12 @@ pub(super) async fn create(
         .act(caller, move |vault, actor| {
             let scope = vault.scope_of(&write.uri)?;
             let permit = vault.permit_granting(actor, &scope)?;
-            let new = NewGrant { to: to("subject", &write.subject)?, role: Role::parse(&write.role)? };
+            let new =
+                NewGrant { to: to("subject", &write.subject)?, role: Role::parse(&write.role)? };
             Ok(vault.grant(&permit, &scope, &new)?)
         })
         .await?;
-    Ok(json(StatusCode::CREATED, &body(&view)))
+    Ok(About::named(view.uri.as_str()).of(json(StatusCode::CREATED, &body(&view))))
 }
 
 /// Takes a right back.

@@ -61,7 +61,8 @@ pub(super) async fn deleted(
     query: Query,
 ) -> Result<Response, Failure> {
     let known: Vec<_> = FILTERS.into_iter().chain(LIST_ONLY).collect();
-    let query = ListQuery { deleted: true, ..list_query(&query.only(&known)?, app.vault().clock().now())? };
+    let query =
+        ListQuery { deleted: true, ..list_query(&query.only(&known)?, app.vault().clock().now())? };
     list(app, caller, Some(vec![path]), query).await
 }
 
@@ -139,7 +140,8 @@ async fn watch(
         Problem::new(ProblemKind::Busy, detail)
     })?;
     let lasts = lasts.min(longest);
-    let watching = Watching { app, credential, projects, query: list_query, from, lasts, _place: place };
+    let watching =
+        Watching { app, credential, projects, query: list_query, from, lasts, _place: place };
     let lines = stream_of(watching.start());
     let headers = [
         (header::CONTENT_TYPE, "application/jsonl"),

@@ -1,6 +1,7 @@
 //! The native API, `/tresor/v1`, and the probes.
 
 pub(crate) mod account;
+mod audit;
 mod binding;
 mod docs;
 mod grant;
@@ -42,7 +43,10 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::LOGIN, post(account::login))
         .route(paths::LOGOUT, post(account::logout))
         .route(paths::USERS, get(account::users).post(account::create_user))
-        .route(paths::USER, get(account::user).patch(account::patch_user).delete(account::delete_user))
+        .route(
+            paths::USER,
+            get(account::user).patch(account::patch_user).delete(account::delete_user),
+        )
         .route(paths::PASSWORD, put(account::set_password))
         .route(paths::MACHINE_ACCOUNTS, get(account::machines).post(account::create_machine))
         .route(
@@ -57,6 +61,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::GRANTS, get(grant::list).post(grant::create))
         .route(paths::GRANT, delete(grant::revoke))
         .route(paths::ACCESS_REVIEWS, post(grant::review))
+        .route(paths::AUDIT, get(audit::show))
         .route(paths::ORGS, get(account::orgs).post(account::create_org))
         .route(paths::ORG, delete(account::delete_org))
         .route(paths::MEMBERS, get(grant::members))

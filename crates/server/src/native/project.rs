@@ -1,7 +1,7 @@
 //! `/tresor/v1/orgs/{org}/projects`
 
 use api::{ProjectBody, ProjectList, ProjectPatch, ProjectSpec, ProjectWrite, ProjectionList};
-use authz::{Administer, List, SeenProject, WholeStore, decide};
+use authz::{Administer, List, Scope, SeenProject, WholeStore, decide};
 use axum::extract::State;
 use axum::response::Response;
 use domain::{Invalid, ProjectPath};
@@ -11,6 +11,7 @@ use vault::{NewProject, ProjectChange};
 use super::show;
 use crate::answer::{Failure, json, json_at, no_content};
 use crate::app::App;
+use crate::audit::About;
 use crate::caller::Caller;
 use crate::extract::{IfMatch, InOrg, InProject, Json, MergePatch, NoQuery};
 
@@ -49,7 +50,8 @@ pub(super) async fn create(
             Ok(vault.create_project(&permit, rules.as_ref(), &path, wanted(&body.spec)?)?)
         })
         .await?;
-    Ok(answer(StatusCode::CREATED, &show::project(&body)))
+    let about = About::named(app.vault().uri_of(&Scope::Project(body.path.clone())));
+    Ok(about.of(answer(StatusCode::CREATED, &show::project(&body))))
 }
 
 /// One project.

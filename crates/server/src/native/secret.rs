@@ -15,6 +15,7 @@ use super::binding::Rights;
 use super::show;
 use crate::answer::{Failure, json, json_at, no_content};
 use crate::app::{App, Refused};
+use crate::audit::About;
 use crate::caller::Caller;
 use crate::extract::{IfMatch, InProject, Json, MergePatch, NoQuery, OfSecret, Query};
 
@@ -108,7 +109,6 @@ pub(super) async fn patch(
     MergePatch(body): MergePatch<SecretPatch>,
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
-        let now = vault.clock().now();
         let permit = vault.permit::<Update>(actor, path.clone())?;
         check_name(body.name(), &path)?;
         let expected = if_match.and(body.expected()?)?;
@@ -168,7 +168,9 @@ pub(super) async fn data(
         })
         .await?;
     let body = SecretData::new(revealed.version, &revealed.payload);
-    Ok(json_at(StatusCode::OK, &revealed.secret.resource_version.to_string(), &body))
+    let about = About::secret(app.vault(), &revealed.secret, Some(revealed.version));
+    let version = revealed.secret.resource_version.to_string();
+    Ok(about.of(json_at(StatusCode::OK, &version, &body)))
 }
 
 /// Deletes a secret; it can be undeleted until it is purged.
@@ -179,12 +181,13 @@ pub(super) async fn delete(
     OfSecret(path): OfSecret,
     if_match: IfMatch,
 ) -> Result<Response, Failure> {
-    app.act(caller, move |vault, actor| {
-        let permit = vault.permit::<Delete>(actor, path.clone())?;
-        Ok(vault.delete_secret(&permit, if_match.and(None)?)?)
-    })
-    .await?;
-    Ok(no_content())
+    let view = app
+        .act(caller, move |vault, actor| {
+            let permit = vault.permit::<Delete>(actor, path.clone())?;
+            Ok(vault.delete_secret(&permit, if_match.and(None)?)?)
+        })
+        .await?;
+    Ok(About::secret(app.vault(), &view, None).of(no_content()))
 }
 
 /// The bindings that a body wants, if it speaks of them.
@@ -266,5 +269,7 @@ pub(super) async fn look(
 /// A secret, without values, with its resource version as `ETag`.
 pub(super) fn answer(status: StatusCode, vault: &Vault, view: &SecretView) -> Response {
     let body = show::secret(view, vault);
-    json_at(status, &body.metadata.resource_version, &body)
+    let version = view.head.current().map(|version| version.number);
+    let response = json_at(status, &body.metadata.resource_version, &body);
+    About::secret(vault, view, version).of(response)
 }

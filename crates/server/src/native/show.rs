@@ -1,8 +1,9 @@
 //! From the vault's views to the wire's bodies.
 
 use api::{
-    BindingBody, ListMetadata, NarrowingBody, ProjectBody, ProjectMetadata, ProjectSpec, ProjectionBody,
-    RightBody, SecretBody, SecretMetadata, SecretSpec, SecretStatus, TokenBody, VersionBody,
+    BindingBody, ListMetadata, NarrowingBody, ProjectBody, ProjectMetadata, ProjectSpec,
+    ProjectionBody, RightBody, SecretBody, SecretMetadata, SecretSpec, SecretStatus, TokenBody,
+    VersionBody,
 };
 use authz::{Narrowing, Right, Scope};
 use domain::{ProjectPath, ProjectionStatus};

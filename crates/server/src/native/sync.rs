@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::answer::{Failure, json, no_content};
 use crate::app::App;
 use crate::caller::Caller;
-use crate::extract::{NoQuery};
+use crate::extract::NoQuery;
 
 /// How the worker stands; for those who may list everything.
 pub(super) async fn show(

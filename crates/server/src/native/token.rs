@@ -15,6 +15,7 @@ use vault::{NewHolder, NewToken};
 use super::show;
 use crate::answer::{Failure, json, no_content};
 use crate::app::App;
+use crate::audit::About;
 use crate::caller::Caller;
 use crate::extract::{Json, NoQuery, OfId};
 
@@ -96,7 +97,8 @@ pub(super) async fn create(
         .await?;
     let token = WireText::new(minted.text.to_string());
     let metadata = show::token(&minted.view);
-    Ok(json(StatusCode::CREATED, &TokenMinted { token, metadata }))
+    let about = About::named(format!("token:{}", minted.view.id));
+    Ok(about.of(json(StatusCode::CREATED, &TokenMinted { token, metadata })))
 }
 
 /// Ends a token: one of who asks, or, as an administrator, any.

@@ -1,0 +1,219 @@
+//! Every request that touches anything is written down before it is answered: who asked for what, and
+//! what became of it. It happens outside the handlers, so that none can forget it.
+//!
+//! The action is the operation's name in the OpenAPI document. The resource is what the path names,
+//! as far as it exists: a name that leads nowhere may be a value in the wrong place. Nothing of a
+//! query or a body is written down, and nothing of an answer but its status and versions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use api::{Problem, ProblemKind};
+use audit::{Entry, Outcome};
+use authz::Actor;
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode};
+use vault::SecretView;
+
+use crate::answer::Failure;
+use crate::app::App;
+use crate::caller::{AskedBy, Peer};
+
+/// What a handler says of its request beyond what the path and the answer say.
+#[derive(Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Noted>>);
+
+#[derive(Clone, Default)]
+struct Noted {
+    actor: Option<String>,
+}
+
+impl Notes {
+    /// Who it is, where no credential says so.
+    pub(crate) fn set_actor(&self, name: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).actor = Some(name);
+    }
+
+    fn take(&self) -> Noted {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What an answer is about, in its extensions.
+#[derive(Clone, Default)]
+pub(crate) struct About {
+    /// Which thing; what the path names when none is given.
+    pub(crate) resource: Option<String>,
+    /// Its identity.
+    pub(crate) uid: Option<String>,
+    /// Which of its versions.
+    pub(crate) version: Option<u64>,
+    /// The resource version that was read or made.
+    pub(crate) resource_version: Option<String>,
+}
+
+impl About {
+    /// A secret, and one of its versions where that is meant.
+    pub(crate) fn secret(app: &vault::Vault, view: &SecretView, version: Option<u64>) -> Self {
+        Self {
+            resource: Some(app.secret_uri(&view.head.path)),
+            uid: Some(view.head.uid.to_string()),
+            version,
+            resource_version: Some(view.resource_version.to_string()),
+        }
+    }
+
+    /// Something with a name.
+    pub(crate) fn named(resource: impl Into<String>) -> Self {
+        Self { resource: Some(resource.into()), ..Self::default() }
+    }
+
+    /// Puts it into an answer.
+    pub(crate) fn of(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// In an answer's extensions: the actor may not, whatever the status pretends.
+#[derive(Clone)]
+pub(crate) struct WasDenied;
+
+/// The operations of the document, by path and method.
+static OPERATIONS: LazyLock<HashMap<(String, Method), String>> = LazyLock::new(|| {
+    let mut operations = HashMap::new();
+    for (path, item) in api::openapi().paths.paths {
+        for (method, operation) in [
+            (Method::GET, item.get),
+            (Method::PUT, item.put),
+            (Method::POST, item.post),
+            (Method::PATCH, item.patch),
+            (Method::DELETE, item.delete),
+        ] {
+            let name = operation.and_then(|operation| operation.operation_id);
+            operations.extend(name.map(|name| ((path.clone(), method), name)));
+        }
+    }
+    operations
+});
+
+/// What tells nothing of the store.
+const UNRECORDED: [&str; 3] = [api::paths::HEALTHZ, api::paths::READYZ, api::paths::METRICS];
+
+/// Writes a request down. A request that would change something is not begun while nothing can be
+/// written down, and no answer leaves before its record is.
+pub(crate) async fn record(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let method = match request.method() {
+        &Method::HEAD => Method::GET,
+        other => other.clone(),
+    };
+    let Some(path) = matched.filter(|path| !UNRECORDED.contains(&path.as_str())) else {
+        return next.run(request).await;
+    };
+    let Some(action) = OPERATIONS.get(&(path, method.clone())) else {
+        // A method that the path does not have, or a page of the documentation.
+        return next.run(request).await;
+    };
+    let changes = method != Method::GET;
+    if changes && !app.audit().is_ready() {
+        let detail =
+            "The audit log cannot be written, so nothing is changed; the daemon's log says why.";
+        return Failure(Problem::new(ProblemKind::Busy, detail)).into_response();
+    }
+    let (asked, notes) = (AskedBy::default(), Notes::default());
+    request.extensions_mut().insert(asked.clone());
+    request.extensions_mut().insert(notes.clone());
+    let time = app.vault().clock().now();
+    let peer = request.extensions().get::<Peer>().copied();
+    let (mut parts, body) = request.into_parts();
+    let names = RawPathParams::from_request_parts(&mut parts, &app).await.ok();
+    let names: Vec<(String, String)> = names
+        .iter()
+        .flat_map(|names| names.iter().map(|(key, value)| (key.to_owned(), value.to_owned())))
+        .collect();
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let about = response.extensions().get::<About>().cloned().unwrap_or_default();
+    let outcome = outcome(&response);
+    let resource = match about.resource {
+        Some(resource) => Some(resource),
+        None => resource(&app, names, outcome == Outcome::Ok).await,
+    };
+    let noted = notes.take();
+    let actor = asked.get();
+    let entry = Entry {
+        time,
+        actor: actor.map(Actor::name).or(noted.actor).unwrap_or_else(|| "anonymous".to_owned()),
+        token: actor.and_then(Actor::token).map(|token| token.id.to_string()),
+        address: peer.and_then(Peer::address).map(|address| address.to_string()),
+        action: action.clone(),
+        resource,
+        uid: about.uid,
+        version: about.version,
+        resource_version: about.resource_version.or_else(|| tag(&response)),
+        outcome,
+        status: Some(response.status().as_u16()),
+        detail: None,
+    };
+    let receipt = app.audit().append(&entry);
+    let written = match changes && outcome == Outcome::Ok {
+        true => receipt.synced().await,
+        false => receipt.written().await,
+    };
+    match written {
+        Ok(()) => response,
+        Err(audit::Unavailable) => {
+            tracing::error!(%action, "a request was not answered: its audit record was not written");
+            let detail = match changes && outcome == Outcome::Ok {
+                true => {
+                    "It was done, and its audit record could not be written; the daemon's log says why."
+                }
+                false => {
+                    "The audit record of this could not be written; the daemon's log says why."
+                }
+            };
+            Failure(Problem::new(ProblemKind::Busy, detail)).into_response()
+        }
+    }
+}
+
+fn outcome(response: &Response) -> Outcome {
+    let denied = response.extensions().get::<WasDenied>().is_some();
+    match response.status() {
+        _ if denied => Outcome::Denied,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+            Outcome::Denied
+        }
+        status if status.is_success() => Outcome::Ok,
+        status if status.is_client_error() => Outcome::Refused,
+        _ => Outcome::Failed,
+    }
+}
+
+fn tag(response: &Response) -> Option<String> {
+    let tag = response.headers().get(http::header::ETAG)?.to_str().ok()?;
+    Some(tag.trim_matches('"').to_owned())
+}
+
+/// What the names in a path stand for. Where the request came to nothing, they are looked up: only
+/// what exists is written down.
+async fn resource(app: &App, names: Vec<(String, String)>, done: bool) -> Option<String> {
+    let one =
+        |wanted: &str| names.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
+    let (org, project, name) = (one("org"), one("project"), one("name"));
+    let (principal, id) = (one("principal"), one("id"));
+    if let Some(org) = org {
+        let vault = app.shared_vault();
+        let found = tokio::task::spawn_blocking(move || {
+            vault.known_uri(&org, project.as_deref(), name.as_deref(), done)
+        });
+        return found.await.ok().flatten();
+    }
+    match (principal, id) {
+        (Some(name), _) => app.vault().knows_principal(&name).then_some(name),
+        (None, Some(id)) => domain::Uid::parse(&id).ok().map(|id| id.to_string()),
+        (None, None) => None,
+    }
+}
