@@ -1,7 +1,9 @@
-//! Keys and sealing.
+//! Keys, sealing and signing.
 //!
-//! A [`RootKey`] or a [`Passphrase`] opens a [`Keyring`]; the keyring seals and opens. Ciphers are named in one private
-//! module, and no public function takes a nonce or hands out a key. The specification follows.
+//! A [`RootKey`] or a [`Passphrase`] opens a [`Keyring`]; the keyring seals and opens, signs and
+//! verifies. A [`PasswordHash`] needs no key. Ciphers, signatures and Argon2id are each named in one
+//! private module, and no public function takes a nonce or hands out a key that must not be known.
+//! The specification follows.
 //!
 #![doc = include_str!("../FORMAT.md")]
 

@@ -187,6 +187,7 @@ mod tests {
     fn the_bytes_of_a_record_stay() {
         let make = || PasswordHash::make(&plaintext(b"correct horse")).unwrap().encode();
         let golden = scripted::with_seed(40, make);
+        assert_eq!((golden.len(), golden.capacity()), (61, RECORD_BYTES));
         let hex: String = golden.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,

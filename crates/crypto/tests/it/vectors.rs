@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crypto::{
-    Keyring, KeyringError, Passphrase, PayloadContext, PublicKey, RootKey, verify_signature,
+    KekId, Keyring, KeyringError, Passphrase, PayloadContext, PublicKey, RootKey, verify_signature,
 };
 use domain::{SecretType, Timestamp, Uid};
 
@@ -98,6 +98,15 @@ fn metadata_vectors_hold() {
             assert_eq!(opened, vector.expected(), "{} {}", library.name, vector.text("name"));
         }
     }
+}
+
+/// The first keyring is one as a rotation leaves it.
+#[test]
+fn the_newest_key_of_each_kind_is_current() {
+    let vectors = read(include_str!("../vectors/keyring.txt"));
+    let keyring = vectors[0].open().unwrap();
+    assert_eq!((keyring.generation(), keyring.current_kek()), (2, KekId::new(2)));
+    assert_eq!((keyring.audit_key().id, keyring.token_key().id), (2, 2));
 }
 
 #[test]
