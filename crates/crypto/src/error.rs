@@ -1,7 +1,5 @@
 //! What can go wrong, in words that repeat no input.
 
-use crate::passphrase::NoMemory;
-
 /// Why a keyring file was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
@@ -57,6 +55,11 @@ impl From<NoMemory> for MakeError {
     }
 }
 
+/// The memory for a derivation with Argon2id is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is not enough memory to derive a key from a passphrase or password")]
+pub struct NoMemory;
+
 /// The operating system gave no random bytes. Nothing can be sealed safely without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no random bytes")]
@@ -83,6 +86,32 @@ pub enum PassphraseError {
     /// It has fewer characters than [`crate::Passphrase::MIN_CHARS`].
     #[error("the passphrase is too short: take at least 12 characters")]
     TooShort,
+}
+
+/// Why a password was not hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// It is empty, or longer than 1,024 bytes.
+    #[error("the password must have 1 to 1024 bytes")]
+    Length,
+    /// The memory that hashing takes is not there.
+    #[error("there is not enough memory to hash the password")]
+    NoMemory,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
+}
+
+impl From<NoMemory> for PasswordError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<NoRandomness> for PasswordError {
+    fn from(_: NoRandomness) -> Self {
+        Self::NoRandomness
+    }
 }
 
 /// Why a text is no root key.

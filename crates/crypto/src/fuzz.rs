@@ -2,13 +2,15 @@
 
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Plaintext, SecretType, Timestamp, Uid};
 use ring::digest::{SHA256, digest};
 
 use crate::hazmat::{self, Cipher, KEY_BYTES, NONCE_BYTES};
 use crate::keyring_file::KeyringFile;
 use crate::keys::{DataKey, KeyBytes};
-use crate::{Keyring, PayloadContext, RootKey, SealedVersion, StoreId};
+use crate::{JwtClaims, Keyring, PayloadContext, RootKey, SealedVersion, StoreId};
 
 const CONTEXT: PayloadContext = PayloadContext {
     uid: Uid::from_bytes(*b"uid of a secret."),
@@ -85,6 +87,34 @@ pub fn keyring_file(content: &[u8]) -> bool {
         assert!(read.encode() == file, "a keyring file has a second spelling");
     }
     read.is_ok()
+}
+
+/// A token opens only when it was signed here. Then the claims are read only when they are what
+/// would be written, to the byte: the input, signed, stands for claims that a bug could sign.
+pub fn jwt(input: &[u8]) -> bool {
+    let keyring = &FIXTURE.keyring;
+    let now = Timestamp::default();
+    if let Ok(text) = std::str::from_utf8(input) {
+        assert!(keyring.read_jwt(text, now).is_none(), "a token is taken that nobody signed");
+    }
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let header = encode(br#"{"alg":"EdDSA","typ":"JWT","kid":"1"}"#);
+    let signed = format!("{header}.{}", encode(input));
+    let text = format!("{signed}.{}", encode(&keyring.sign_token(signed.as_bytes())));
+    let Some(token) = keyring.read_jwt(&text, now) else { return false };
+    let claims: serde_json::Value = serde_json::from_slice(input).expect("claims are JSON");
+    let seconds = |claim: &str| {
+        let seconds = claims.get(claim).and_then(serde_json::Value::as_u64);
+        Timestamp::default().plus_seconds(seconds.expect("a time is a number"))
+    };
+    let (issued_at, expires_at) = (seconds("iat"), seconds("exp"));
+    // Milliseconds end sooner than seconds; a time behind that end is not one that is written.
+    if expires_at.unix_millis().max(issued_at.unix_millis()) < u64::MAX {
+        let name = claims.get("sub").and_then(serde_json::Value::as_str).expect("a name is text");
+        let written = keyring.make_jwt(&JwtClaims { jti: token.jti, name, issued_at, expires_at });
+        assert!(*written == text, "claims have a second spelling");
+    }
+    true
 }
 
 /// A root key's text is read only as the same key that its canonical text names.
@@ -170,6 +200,21 @@ mod tests {
         let content = file[..file.len() - 32].to_vec();
         assert!(!keyring_file(&file) && !keyring_file(&content[1..]));
         replay("keyring_file", keyring_file, &[("first", content)]);
+    }
+
+    #[test]
+    fn every_seed_of_a_jwt_holds() {
+        let claims = |name: &str| {
+            format!(
+                r#"{{"iss":"tresor","aud":"{}","sub":"{name}","identity":"{name}","jti":"{}","iat":0,"exp":9}}"#,
+                "01".repeat(16),
+                "02".repeat(16),
+            )
+        };
+        let seeds = [("user", claims("alice")), ("escaped", claims(r#"a\"\\b"#))];
+        replay("jwt", jwt, &seeds.map(|(name, claims)| (name, claims.into_bytes())));
+        assert!(!jwt(claims("alice").replace("tresor", "other").as_bytes()));
+        assert!(!jwt(claims("alice").replace(":9", ":0").as_bytes()));
     }
 
     #[test]

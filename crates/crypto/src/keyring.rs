@@ -3,15 +3,16 @@
 use domain::{Plaintext, Sealed, Timestamp};
 
 use crate::hazmat::Refused;
-use crate::keyring_file::{Body, KekEntry, KekState, KeyEntry, KeyringFile, METADATA_KIND};
+use crate::keyring_file::{Body, KekEntry, KekState, KeyEntry, KeyKind, KeyringFile};
 use crate::keys::{Kek, KeyBytes, KeyringKey, MetadataKey};
 use crate::random::{Fresh, FreshNonce};
+use crate::signing::{SIGNATURE_BYTES, SigningKey};
 use crate::slot::Slot;
 use crate::slots::Unlocked;
 use crate::uses::UseCounter;
 use crate::{
-    KekId, KeyringError, MakeError, NoRandomness, OpenError, PayloadContext, SealError, StoreId,
-    Unlock, associated, record,
+    KekId, KeyringError, MakeError, NoRandomness, OpenError, PayloadContext, PublicKey, SealError,
+    StoreId, Unlock, associated, record, verify_signature,
 };
 
 /// The two records of one sealed version. They are apart so that a rotation rewrites the small one
@@ -33,6 +34,9 @@ pub struct Keyring {
     retired_keks: Vec<Kek>,
     metadata_key: MetadataKey,
     older_metadata_keys: Vec<MetadataKey>,
+    audit_key: SigningKey,
+    token_key: SigningKey,
+    older_token_keys: Vec<PublicKey>,
     uses: UseCounter,
 }
 
@@ -53,27 +57,34 @@ impl Keyring {
     ) -> Result<Self, MakeError> {
         let keyring_key = KeyringKey::make()?;
         let slot = Slot::make(store, 1, root.into(), now, &keyring_key)?;
-        let (kek_bytes, metadata_bytes) = (KeyBytes::make()?, KeyBytes::make()?);
-        let (kek_id, metadata_id) = (KekId::new(1), 1);
+        let (kek_bytes, kek_id, id) = (KeyBytes::make()?, KekId::new(1), 1);
         let current = (now, KekState::Current);
         let entry = KekEntry::wrap(store, kek_id, current, &kek_bytes, &keyring_key)?;
         let kek = Kek::new(kek_id, &kek_bytes);
-        let key_ad = associated::key(store, METADATA_KIND, metadata_id, kek_id);
-        let wrapped = kek.wrap_key(&metadata_bytes, FreshNonce::make()?, &key_ad);
+        let [metadata, audit, token] = [KeyBytes::make()?, KeyBytes::make()?, KeyBytes::make()?];
+        let wrap = |kind, key| KeyEntry::wrap(store, (kind, id), key, &kek);
+        let keys = vec![
+            wrap(KeyKind::Metadata, &metadata)?,
+            wrap(KeyKind::Audit, &audit)?,
+            wrap(KeyKind::Token, &token)?,
+        ];
         let body = Body {
             store,
             generation: 1,
             current_kek: kek_id,
             keks: vec![entry],
-            metadata_keys: vec![KeyEntry { id: metadata_id, kek: kek_id, wrapped }],
+            keys,
             slots: vec![slot],
         };
         Ok(Self {
             file: KeyringFile::seal(body, &keyring_key)?,
             kek,
             retired_keks: Vec::new(),
-            metadata_key: MetadataKey::new(metadata_id, &metadata_bytes),
+            metadata_key: MetadataKey::new(id, &metadata),
             older_metadata_keys: Vec::new(),
+            audit_key: SigningKey::new(id, &audit),
+            token_key: SigningKey::new(id, &token),
+            older_token_keys: Vec::new(),
             uses: UseCounter::default(),
         })
     }
@@ -86,15 +97,23 @@ impl Keyring {
         let Unlocked { file, key, .. } = Unlocked::open(file, root.into())?;
         let damaged = |Refused| KeyringError::Damaged;
         let keks = open_keks(&file.body, &key).map_err(damaged)?;
-        let mut metadata_keys = open_metadata_keys(&file.body, &keks).map_err(damaged)?;
+        let (metadata_key, older_metadata_keys) =
+            open_keys(&file.body, &keks, KeyKind::Metadata, MetadataKey::new).map_err(damaged)?;
+        // An older audit key signs nothing more; it is opened to see that it is whole.
+        let (audit_key, _) =
+            open_keys(&file.body, &keks, KeyKind::Audit, SigningKey::new).map_err(damaged)?;
+        let (token_key, older_token_keys) =
+            open_keys(&file.body, &keks, KeyKind::Token, SigningKey::new).map_err(damaged)?;
         let is_current = |kek: &Kek| kek.id == file.body.current_kek;
         let (mut current, retired_keks): (Vec<_>, Vec<_>) = keks.into_iter().partition(is_current);
         Ok(Self {
             kek: current.pop().ok_or(KeyringError::Damaged)?,
             retired_keks,
-            // The ids ascend, so the last one is the newest.
-            metadata_key: metadata_keys.pop().ok_or(KeyringError::Damaged)?,
-            older_metadata_keys: metadata_keys,
+            metadata_key,
+            older_metadata_keys,
+            audit_key,
+            token_key,
+            older_token_keys: older_token_keys.iter().map(SigningKey::public).collect(),
             uses: UseCounter::default(),
             file,
         })
@@ -200,6 +219,37 @@ impl Keyring {
         record::open_metadata(key, &associated, sealed)
     }
 
+    /// Signs a message of the audit log with the newest audit key.
+    pub fn sign_audit(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.audit_key.sign(message)
+    }
+
+    /// What verifies [`Keyring::sign_audit`]; it may be known to everyone.
+    pub fn audit_key(&self) -> PublicKey {
+        self.audit_key.public()
+    }
+
+    /// Signs a token's text with the newest token key.
+    pub fn sign_token(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.token_key.sign(message)
+    }
+
+    /// What verifies [`Keyring::sign_token`]; it may be known to everyone.
+    pub fn token_key(&self) -> PublicKey {
+        self.token_key.public()
+    }
+
+    /// Whether the token key of that number, the newest or an older one, signed the message.
+    pub fn verify_token(&self, key_id: u32, message: &[u8], signature: &[u8]) -> bool {
+        let signed_with = |key: PublicKey| verify_signature(&key.bytes, message, signature);
+        self.token_keys().find(|key| key.id == key_id).is_some_and(signed_with)
+    }
+
+    /// All keys whose tokens are taken, the newest first.
+    pub(crate) fn token_keys(&self) -> impl Iterator<Item = PublicKey> {
+        std::iter::once(self.token_key()).chain(self.older_token_keys.iter().copied())
+    }
+
     fn kek(&self, id: KekId) -> Result<&Kek, OpenError> {
         let mut known = std::iter::once(&self.kek).chain(&self.retired_keks);
         known.find(|kek| kek.id == id).ok_or(OpenError)
@@ -216,12 +266,17 @@ fn open_keks(body: &Body, key: &KeyringKey) -> Result<Vec<Kek>, Refused> {
     body.keks.iter().map(open_one).collect()
 }
 
-fn open_metadata_keys(body: &Body, keks: &[Kek]) -> Result<Vec<MetadataKey>, Refused> {
-    let open_one = |entry: &KeyEntry| {
-        let kek = keks.iter().find(|kek| kek.id == entry.kek).ok_or(Refused)?;
-        let associated = associated::key(body.store, METADATA_KIND, entry.id, entry.kek);
-        let bytes = kek.unwrap_key(&entry.wrapped, &associated)?;
-        Ok(MetadataKey::new(entry.id, &bytes))
-    };
-    body.metadata_keys.iter().map(open_one).collect()
+/// The newest key of a kind, and the older ones.
+fn open_keys<K>(
+    body: &Body,
+    keks: &[Kek],
+    kind: KeyKind,
+    make: fn(u32, &KeyBytes) -> K,
+) -> Result<(K, Vec<K>), Refused> {
+    let open_one = |entry: &KeyEntry| Ok(make(entry.id, &entry.unwrap(body.store, keks)?));
+    let entries = body.keys.iter().filter(|entry| entry.kind == kind);
+    let mut keys: Vec<K> = entries.map(open_one).collect::<Result<_, _>>()?;
+    // The ids ascend, so the last one is the newest.
+    let newest = keys.pop().ok_or(Refused)?;
+    Ok((newest, keys))
 }

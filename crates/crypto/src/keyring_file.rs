@@ -5,19 +5,16 @@ use domain::{Decoder, Encoder, Malformed, Timestamp};
 use ring::digest::{SHA256, digest};
 
 use crate::hazmat::{NONCE_BYTES, Refused, TAG_BYTES};
-use crate::keys::{KeyBytes, KeyringKey, Wrapped};
+use crate::keys::{Kek, KeyBytes, KeyringKey, Wrapped};
 use crate::random::FreshNonce;
 use crate::slot::Slot;
 use crate::{KekId, KeyringError, NoRandomness, StoreId, associated};
 
 const MAGIC: &[u8; 8] = b"TRESORKR";
-const FORMAT: u16 = 2;
+const FORMAT: u16 = 3;
 const CHECKSUM_BYTES: usize = 32;
 /// The most slots, and the largest number of one.
 pub(crate) const MAX_SLOTS: u8 = 2;
-
-/// The kind number of a metadata key in the table of wrapped keys.
-pub(crate) const METADATA_KIND: u8 = 2;
 
 pub(crate) struct KeyringFile {
     pub(crate) body: Body,
@@ -31,7 +28,7 @@ pub(crate) struct Body {
     pub(crate) generation: u64,
     pub(crate) current_kek: KekId,
     pub(crate) keks: Vec<KekEntry>,
-    pub(crate) metadata_keys: Vec<KeyEntry>,
+    pub(crate) keys: Vec<KeyEntry>,
     pub(crate) slots: Vec<Slot>,
 }
 
@@ -49,7 +46,29 @@ pub(crate) enum KekState {
     Retired = 2,
 }
 
+/// What one of the keyring's own keys is for, as the table of wrapped keys numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum KeyKind {
+    Metadata = 2,
+    Audit = 3,
+    Token = 4,
+}
+
+impl KeyKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Metadata, Self::Audit, Self::Token];
+
+    pub(crate) const fn code(self) -> u8 {
+        self as u8
+    }
+
+    fn from_code(code: u8) -> Result<Self, Malformed> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code).ok_or(Malformed)
+    }
+}
+
 pub(crate) struct KeyEntry {
+    pub(crate) kind: KeyKind,
     pub(crate) id: u32,
     pub(crate) kek: KekId,
     pub(crate) wrapped: Wrapped,
@@ -97,9 +116,9 @@ impl Body {
             out.u32(kek.id.get()).timestamp(kek.created_at).u8(kek.state as u8);
             kek.wrapped.encode(&mut out);
         }
-        out.u8(count(&self.metadata_keys));
-        for key in &self.metadata_keys {
-            out.u8(METADATA_KIND).u32(key.id).u32(key.kek.get());
+        out.u8(count(&self.keys));
+        for key in &self.keys {
+            out.u8(key.kind.code()).u32(key.id).u32(key.kek.get());
             key.wrapped.encode(&mut out);
         }
         out.u8(count(&self.slots));
@@ -115,7 +134,7 @@ impl Body {
             generation: from.u64()?,
             current_kek: KekId::new(from.u32()?),
             keks: decode_table(from, decode_kek)?,
-            metadata_keys: decode_table(from, decode_key)?,
+            keys: decode_table(from, decode_key)?,
             slots: decode_table(from, Slot::decode)?,
         };
         if body.is_canonical() { Ok(body) } else { Err(Malformed) }
@@ -131,10 +150,37 @@ impl Body {
             && ascends_from_one(kek_ids())
             && kek_ids().any(|id| id == self.current_kek.get())
             && states_agree
-            && ascends_from_one(self.metadata_keys.iter().map(|key| key.id))
-            && self.metadata_keys.iter().all(|key| kek_ids().any(|id| id == key.kek.get()))
+            && self.keys.is_sorted_by_key(|key| key.kind)
+            && KeyKind::ALL.into_iter().all(|kind| self.has_key_of(kind))
+            && self.keys.iter().all(|key| kek_ids().any(|id| id == key.kek.get()))
             && ascends_from_one(self.slots.iter().map(|slot| slot.head.id.into()))
             && self.slots.iter().all(|slot| slot.head.id <= MAX_SLOTS)
+    }
+
+    /// Whether there is a key of that kind, and all of them are in order.
+    fn has_key_of(&self, kind: KeyKind) -> bool {
+        let ids = self.keys.iter().filter(move |key| key.kind == kind).map(|key| key.id);
+        ids.clone().next().is_some() && ascends_from_one(ids)
+    }
+}
+
+impl KeyEntry {
+    /// An entry of a key that is wrapped now.
+    pub(crate) fn wrap(
+        store: StoreId,
+        (kind, id): (KeyKind, u32),
+        key: &KeyBytes,
+        kek: &Kek,
+    ) -> Result<Self, NoRandomness> {
+        let associated = associated::key(store, kind.code(), id, kek.id);
+        let wrapped = kek.wrap_key(key, FreshNonce::make()?, &associated);
+        Ok(Self { kind, id, kek: kek.id, wrapped })
+    }
+
+    pub(crate) fn unwrap(&self, store: StoreId, keks: &[Kek]) -> Result<KeyBytes, Refused> {
+        let kek = keks.iter().find(|kek| kek.id == self.kek).ok_or(Refused)?;
+        let associated = associated::key(store, self.kind.code(), self.id, self.kek);
+        kek.unwrap_key(&self.wrapped, &associated)
     }
 }
 
@@ -163,7 +209,7 @@ fn check_format(file: &[u8]) -> Result<(), KeyringError> {
     match format {
         _ if magic != *MAGIC => Err(KeyringError::Damaged),
         FORMAT => Ok(()),
-        1 => Err(KeyringError::OlderFormat { found: 1 }),
+        found @ 1..FORMAT => Err(KeyringError::OlderFormat { found }),
         found if found > FORMAT => Err(KeyringError::NewerFormat { found }),
         _ => Err(KeyringError::Damaged),
     }
@@ -199,12 +245,12 @@ fn decode_kek(from: &mut Decoder<'_>) -> Result<KekEntry, Malformed> {
 }
 
 fn decode_key(from: &mut Decoder<'_>) -> Result<KeyEntry, Malformed> {
-    expect(from.u8()?, METADATA_KIND)?;
-    Ok(KeyEntry { id: from.u32()?, kek: KekId::new(from.u32()?), wrapped: Wrapped::decode(from)? })
-}
-
-fn expect<T: PartialEq>(found: T, only: T) -> Result<(), Malformed> {
-    if found == only { Ok(()) } else { Err(Malformed) }
+    Ok(KeyEntry {
+        kind: KeyKind::from_code(from.u8()?)?,
+        id: from.u32()?,
+        kek: KekId::new(from.u32()?),
+        wrapped: Wrapped::decode(from)?,
+    })
 }
 
 fn ascends_from_one(ids: impl Iterator<Item = u32> + Clone) -> bool {

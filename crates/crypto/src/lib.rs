@@ -1,22 +1,28 @@
-//! Keys and sealing.
+//! Keys, sealing and signing.
 //!
-//! A [`RootKey`] or a [`Passphrase`] opens a [`Keyring`]; the keyring seals and opens. Ciphers are named in one private
-//! module, and no public function takes a nonce or hands out a key. The specification follows.
+//! A [`RootKey`] or a [`Passphrase`] opens a [`Keyring`]; the keyring seals and opens, signs and
+//! verifies. A [`PasswordHash`] needs no key. Ciphers, signatures and Argon2id are each named in one
+//! private module, and no public function takes a nonce or hands out a key that must not be known.
+//! The specification follows.
 //!
 #![doc = include_str!("../FORMAT.md")]
 
+mod argon2id;
 mod associated;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod hazmat;
+mod jwt;
 mod keyring;
 mod keyring_file;
 mod keys;
 mod passphrase;
+mod password;
 mod random;
 mod record;
 mod root_key;
+mod signing;
 mod slot;
 mod slots;
 mod store_id;
@@ -25,16 +31,20 @@ mod uses;
 #[cfg(test)]
 mod vectors;
 
+pub use argon2id::Argon2Cost;
 pub use associated::PayloadContext;
 pub use error::{
-    KeyringError, MakeError, NoRandomness, OpenError, PassphraseError, RootKeyError, SealError,
-    SlotError,
+    KeyringError, MakeError, NoMemory, NoRandomness, OpenError, PassphraseError, PasswordError,
+    RootKeyError, SealError, SlotError,
 };
+pub use jwt::{JwtClaims, JwtToken};
 pub use keyring::{Keyring, SealedVersion};
 pub use keys::KekId;
-pub use passphrase::{Argon2Cost, Passphrase};
+pub use passphrase::Passphrase;
+pub use password::PasswordHash;
 pub use record::MAX_PLAINTEXT_BYTES;
 pub use root_key::RootKey;
+pub use signing::{PublicKey, verify_signature};
 pub use slot::{RootSource, SlotInfo, Unlock};
 pub use store_id::StoreId;
 pub use uses::MAX_USES;

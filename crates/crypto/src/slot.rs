@@ -2,11 +2,13 @@
 
 use domain::{Decoder, Encoder, Malformed, Timestamp};
 
+use crate::argon2id::SALT_BYTES;
 use crate::hazmat::{Cipher, Refused};
 use crate::keys::{KeyringKey, Wrapped, unwrap, wrap};
-use crate::passphrase::{NoMemory, SALT_BYTES};
 use crate::random::{FreshNonce, fill};
-use crate::{Argon2Cost, MakeError, NoRandomness, Passphrase, RootKey, StoreId, associated};
+use crate::{
+    Argon2Cost, MakeError, NoMemory, NoRandomness, Passphrase, RootKey, StoreId, associated,
+};
 
 const RAW: u8 = 1;
 const ARGON2ID: u8 = 2;

@@ -5,9 +5,8 @@ use domain::Timestamp;
 use crate::hazmat::Refused;
 use crate::keyring_file::{KekEntry, KeyringFile, MAX_SLOTS};
 use crate::keys::KeyringKey;
-use crate::passphrase::NoMemory;
 use crate::slot::Slot;
-use crate::{Keyring, KeyringError, MakeError, SlotError, SlotInfo, StoreId, Unlock};
+use crate::{Keyring, KeyringError, MakeError, NoMemory, SlotError, SlotInfo, StoreId, Unlock};
 
 /// A keyring file whose every byte is known to be authentic.
 pub(crate) struct Unlocked {

@@ -14,6 +14,7 @@ pub mod fuzz;
 mod invalid;
 mod labels;
 mod name;
+mod password;
 mod payload;
 mod plaintext;
 mod projected;
@@ -34,6 +35,7 @@ pub use name::{
     DataKey, HASH_DIGITS, MAX_NAME_BYTES, Namespace, OrgName, ProjectName, ProjectPath, SecretName,
     SecretPath, short_hash,
 };
+pub use password::check_password;
 pub use payload::{Document, Fields, MAX_PAYLOAD_BYTES, Payload, RegistryLogin};
 pub use plaintext::{Plaintext, Sealed};
 pub use projected::KubernetesSecret;

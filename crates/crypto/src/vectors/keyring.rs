@@ -5,7 +5,7 @@ use ring::digest::{SHA256, digest};
 use super::*;
 use crate::Argon2Cost;
 
-// Where things are in a file with two KEKs, two metadata keys and two slots (FORMAT.md section 4).
+// Where things are in a file with two KEKs, two keys of each kind and two slots (FORMAT.md section 4).
 const FORMAT: usize = 8;
 const STORE_ID: usize = 10;
 const GENERATION: usize = 26;
@@ -16,7 +16,11 @@ const KEK_2: usize = KEK_1 + 73;
 const KEY_COUNT: usize = KEK_2 + 73;
 const KEY_1: usize = KEY_COUNT + 1;
 const KEY_2: usize = KEY_1 + 69;
-const SLOT_COUNT: usize = KEY_2 + 69;
+const AUDIT_1: usize = KEY_2 + 69;
+const AUDIT_2: usize = AUDIT_1 + 69;
+const TOKEN_1: usize = AUDIT_2 + 69;
+const TOKEN_2: usize = TOKEN_1 + 69;
+const SLOT_COUNT: usize = TOKEN_2 + 69;
 const SLOT_1: usize = SLOT_COUNT + 1;
 const SLOT_BYTES: usize = 14 + 60;
 const SLOT_2: usize = SLOT_1 + SLOT_BYTES;
@@ -40,7 +44,7 @@ fn keyring_vectors_are_those_committed() {
     out.add(
         "base",
         "success",
-        "two KEKs, two metadata keys, two slots, opened by the current root key",
+        "two KEKs, two keys of each kind, two slots, opened by the current root key",
         &[("root", root_hex(&fixture.root)), ("keyring", hex(&file))],
     );
     let previous = root_hex(&fixture.previous_root);
@@ -78,19 +82,22 @@ fn add_plain_damage(out: &mut Vectors, file: &[u8]) {
         out.add(name, "damaged", comment, &[("keyring", hex(&bytes))]);
     }
     let newer = [
-        ("format-3", "the next format", with_byte(file, FORMAT + 1, 3)),
+        ("format-4", "the next format", with_byte(file, FORMAT + 1, 4)),
         ("format-256", "the format's first byte", with_byte(file, FORMAT, 1)),
         (
-            "format-3-only",
+            "format-4-only",
             "nothing behind a later format is looked at",
-            b"TRESORKR\x00\x03".to_vec(),
+            b"TRESORKR\x00\x04".to_vec(),
         ),
     ];
     for (name, comment, bytes) in newer {
         out.add(name, "newer-format", comment, &[("keyring", hex(&bytes))]);
     }
-    let older = ("keyring", hex(&with_byte(file, FORMAT + 1, 1)));
-    out.add("format-1", "older-format", "the format of before the first release", &[older]);
+    for format in [1, 2] {
+        let older = ("keyring", hex(&with_byte(file, FORMAT + 1, format)));
+        let (name, comment) = (format!("format-{format}"), "a format of before the first release");
+        out.add(&name, "older-format", comment, &[older]);
+    }
 }
 
 /// Each field changed to another value that could stand there (the tag refuses), or to one that
@@ -118,9 +125,13 @@ fn add_forged_fields(out: &mut Vectors, file: &[u8]) {
         ("kek-tag", "damaged", flipped(content, KEK_1 + 57)),
         ("key-count-0", "damaged", with_byte(content, KEY_COUNT, 0)),
         ("key-count-1", "damaged", with_byte(content, KEY_COUNT, 1)),
-        ("key-count-3", "damaged", with_byte(content, KEY_COUNT, 3)),
+        ("key-count-5", "damaged", with_byte(content, KEY_COUNT, 5)),
+        ("key-count-7", "damaged", with_byte(content, KEY_COUNT, 7)),
         ("key-kind-1", "damaged", with_byte(content, KEY_1, 1)),
         ("key-kind-3", "damaged", with_byte(content, KEY_1, 3)),
+        ("key-kind-5", "damaged", with_byte(content, TOKEN_2, 5)),
+        ("key-kind-audit-as-token", "damaged", with_byte(content, AUDIT_2, 4)),
+        ("key-kind-token-as-audit", "damaged", with_byte(content, TOKEN_1, 3)),
         ("key-id", "damaged", with_byte(content, KEY_2 + 4, 9)),
         ("key-id-0", "damaged", with_byte(content, KEY_1 + 4, 0)),
         ("key-id-twice", "damaged", with_byte(content, KEY_1 + 4, 2)),
@@ -129,6 +140,16 @@ fn add_forged_fields(out: &mut Vectors, file: &[u8]) {
         ("key-nonce", "damaged", flipped(content, KEY_1 + 9)),
         ("key-wrapped", "damaged", flipped(content, KEY_1 + 21)),
         ("key-tag", "damaged", flipped(content, KEY_1 + 53)),
+        ("audit-key-id-0", "damaged", with_byte(content, AUDIT_1 + 4, 0)),
+        ("audit-key-id-twice", "damaged", with_byte(content, AUDIT_1 + 4, 2)),
+        ("audit-key-kek-unknown", "damaged", with_byte(content, AUDIT_1 + 8, 9)),
+        ("audit-key-older-wrapped", "damaged", flipped(content, AUDIT_1 + 21)),
+        ("audit-key-wrapped", "damaged", flipped(content, AUDIT_2 + 21)),
+        ("token-key-id-0", "damaged", with_byte(content, TOKEN_1 + 4, 0)),
+        ("token-key-id-twice", "damaged", with_byte(content, TOKEN_1 + 4, 2)),
+        ("token-key-kek-unknown", "damaged", with_byte(content, TOKEN_1 + 8, 9)),
+        ("token-key-older-wrapped", "damaged", flipped(content, TOKEN_1 + 21)),
+        ("token-key-wrapped", "damaged", flipped(content, TOKEN_2 + 21)),
         ("slot-count-0", "damaged", with_byte(content, SLOT_COUNT, 0)),
         ("slot-count-1", "damaged", with_byte(content, SLOT_COUNT, 1)),
         ("slot-count-3", "damaged", with_byte(content, SLOT_COUNT, 3)),
@@ -207,16 +228,49 @@ fn add_forged_structure(out: &mut Vectors, fixture: &Fixture, file: &[u8]) {
     for (name, expect, comment, content) in forged {
         out.add(name, expect, comment, &[("keyring", hex(&rechecked(&content)))]);
     }
-    // What no attacker can write, and a bug could: the tag is right, what it covers is not.
+    add_tagged_mistakes(out, fixture);
+}
+
+/// What no attacker can write, and a bug could: the tag is right, what it covers is not.
+fn add_tagged_mistakes(out: &mut Vectors, fixture: &Fixture) {
     let mut relabelled = scripted::with_seed(2, || fixture.body(STORE, 2));
-    relabelled.metadata_keys[0].kek = KekId::new(2);
+    relabelled.keys[0].kek = KekId::new(2);
     let mut renumbered = scripted::with_seed(2, || fixture.body(STORE, 2));
-    renumbered.metadata_keys[1].id = 9;
+    renumbered.keys[1].id = 9;
     let mut kek_renumbered = scripted::with_seed(2, || fixture.body(STORE, 2));
     kek_renumbered.keks[1].id = KekId::new(9);
-    kek_renumbered.metadata_keys[1].kek = KekId::new(9);
+    for key in kek_renumbered.keys.iter_mut().filter(|key| key.id == 2) {
+        key.kek = KekId::new(9);
+    }
     kek_renumbered.current_kek = KekId::new(9);
+    let changed = |change: fn(&mut Vec<KeyEntry>)| {
+        let mut body = scripted::with_seed(2, || fixture.body(STORE, 2));
+        change(&mut body.keys);
+        body
+    };
+    let without = |kind| {
+        scripted::with_seed(2, || {
+            let mut body = fixture.body(STORE, 2);
+            body.keys.retain(|key| key.kind != kind);
+            body
+        })
+    };
     for (name, comment, body) in [
+        ("no-metadata-key-tagged", "no key of kind 2", without(KeyKind::Metadata)),
+        ("no-audit-key-tagged", "no key of kind 3", without(KeyKind::Audit)),
+        ("no-token-key-tagged", "no key of kind 4", without(KeyKind::Token)),
+        ("kinds-descend-tagged", "kinds out of order", changed(|keys| keys.rotate_left(2))),
+        ("kinds-mixed-tagged", "kinds in turn", changed(|keys| keys.swap(1, 2))),
+        ("ids-descend-tagged", "ids of a kind out of order", changed(|keys| keys.swap(4, 5))),
+        (
+            "key-kind-tagged",
+            "an audit key as a token key",
+            changed(|keys| {
+                keys.remove(4);
+                keys[3].kind = KeyKind::Token;
+                keys[3].id = 1;
+            }),
+        ),
         ("kek-id-tagged", "a KEK under another number", kek_renumbered),
         ("key-kek-tagged", "a metadata key under a KEK that did not wrap it", relabelled),
         ("key-id-tagged", "a metadata key under another number", renumbered),
@@ -226,9 +280,9 @@ fn add_forged_structure(out: &mut Vectors, fixture: &Fixture, file: &[u8]) {
     }
 }
 
-// Where things are in the second slot of a file with one KEK and one metadata key, when its root key
-// comes from a passphrase.
-const PASSPHRASE_SLOT: usize = SLOT_2 - 73 - 69;
+// Where things are in the second slot of a file with one KEK and one key of each kind, when its root
+// key comes from a passphrase.
+const PASSPHRASE_SLOT: usize = SLOT_2 - 73 - 3 * 69;
 const PARAMETERS_LENGTH: usize = PASSPHRASE_SLOT + 10;
 const MEMORY: usize = PASSPHRASE_SLOT + 14;
 const ITERATIONS: usize = MEMORY + 4;

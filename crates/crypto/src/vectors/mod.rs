@@ -4,14 +4,16 @@
 mod keyring;
 mod metadata;
 mod payload;
+mod signature;
+mod token;
 
 use domain::Timestamp;
 
-use crate::keyring_file::{Body, KekEntry, KekState, KeyEntry, KeyringFile, METADATA_KIND};
+use crate::keyring_file::{Body, KekEntry, KekState, KeyEntry, KeyKind, KeyringFile};
 use crate::keys::{Kek, KeyBytes, KeyringKey};
-use crate::random::{FreshNonce, scripted};
+use crate::random::scripted;
 use crate::slot::Slot;
-use crate::{KekId, Keyring, Passphrase, RootKey, StoreId, Unlock, associated};
+use crate::{KekId, Keyring, Passphrase, RootKey, StoreId, Unlock};
 
 /// A file of vectors. The first one is complete; the others inherit what they do not state.
 struct Vectors(String);
@@ -48,6 +50,8 @@ struct Fixture {
     keyring_key: KeyringKey,
     keks: [KeyBytes; 2],
     metadata_keys: [KeyBytes; 2],
+    audit_keys: [KeyBytes; 2],
+    token_keys: [KeyBytes; 2],
 }
 
 const STORE: StoreId = StoreId::from_bytes(*b"the first store.");
@@ -63,11 +67,13 @@ impl Fixture {
                 keks: [key(), key()],
                 metadata_keys: [key(), key()],
                 keyring_key: KeyringKey::make().unwrap(),
+                audit_keys: [key(), key()],
+                token_keys: [key(), key()],
             }
         })
     }
 
-    /// A keyring file with the first `count` KEKs and metadata keys, the last ones current.
+    /// A keyring file with the first `count` KEKs and keys of each kind, the last ones current.
     fn file(&self, store: StoreId, count: usize) -> KeyringFile {
         scripted::with_seed(2, || self.tagged(self.body(store, count)))
     }
@@ -97,19 +103,23 @@ impl Fixture {
             let kek = &self.keks[n - 1];
             KekEntry::wrap(store, kek_id(n), about, kek, &self.keyring_key).unwrap()
         });
-        let metadata_keys = (1..=count).map(|n| {
-            let (id, kek) = (n as u32, Kek::new(kek_id(n), &self.keks[n - 1]));
-            let associated = associated::key(store, METADATA_KIND, id, kek.id);
-            let nonce = FreshNonce::make().unwrap();
-            let wrapped = kek.wrap_key(&self.metadata_keys[n - 1], nonce, &associated);
-            KeyEntry { id, kek: kek.id, wrapped }
+        let kinds = [
+            (KeyKind::Metadata, &self.metadata_keys),
+            (KeyKind::Audit, &self.audit_keys),
+            (KeyKind::Token, &self.token_keys),
+        ];
+        let keys = kinds.into_iter().flat_map(|(kind, keys)| {
+            (1..=count).map(move |n| {
+                let kek = Kek::new(kek_id(n), &self.keks[n - 1]);
+                KeyEntry::wrap(store, (kind, n as u32), &keys[n - 1], &kek).unwrap()
+            })
         });
         Body {
             store,
             generation: count as u64,
             current_kek,
             keks: keks.collect(),
-            metadata_keys: metadata_keys.collect(),
+            keys: keys.collect(),
             slots: vec![
                 self.slot(store, 1, (&self.root).into()),
                 self.slot(store, 2, (&self.previous_root).into()),

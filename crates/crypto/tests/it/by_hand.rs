@@ -2,7 +2,10 @@
 //! once with ring, once with aes-gcm. It assumes honest layouts; its use is to agree on bytes.
 
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crypto::StoreId;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 /// From key, nonce, associated data and sealed bytes.
 type Open = fn(&[u8], &[u8], &[u8], &[u8]) -> Option<Vec<u8>>;
@@ -74,6 +77,10 @@ pub(crate) struct Keys {
     store: Vec<u8>,
     keks: Vec<(u32, Vec<u8>)>,
     metadata_keys: Vec<(u32, Vec<u8>)>,
+    /// Seeds.
+    pub(crate) audit_keys: Vec<(u32, Vec<u8>)>,
+    /// Seeds.
+    pub(crate) token_keys: Vec<(u32, Vec<u8>)>,
 }
 
 fn label(text: &str) -> Vec<u8> {
@@ -122,9 +129,17 @@ impl Library {
             let associated = [&label("tresor/1/key"), store, &entry[..9]].concat();
             Some((number(&entry[1..5]), self.unwrap(kek, &associated, &entry[9..])?))
         };
-        let metadata_keys =
-            file[keks_end + 1..keys_end].chunks(69).map(open_key).collect::<Option<_>>()?;
-        Some(Keys { store: store.to_vec(), keks, metadata_keys })
+        let keys_of = |kind: u8| {
+            let entries = file[keks_end + 1..keys_end].chunks(69);
+            entries.filter(|entry| entry[0] == kind).map(open_key).collect::<Option<_>>()
+        };
+        Some(Keys {
+            store: store.to_vec(),
+            metadata_keys: keys_of(2)?,
+            audit_keys: keys_of(3)?,
+            token_keys: keys_of(4)?,
+            keks,
+        })
     }
 
     /// FORMAT.md section 3.
@@ -182,6 +197,46 @@ impl Library {
 }
 
 impl Keys {
+    /// FORMAT.md section 8.
+    pub(crate) fn verify(&self, kind: &str, id: u32, message: &[u8], signature: &[u8]) -> bool {
+        let keys = if kind == "token" { &self.token_keys } else { &self.audit_keys };
+        let Some(seed) = find(keys, &id.to_be_bytes()) else { return false };
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
+        let key = UnparsedPublicKey::new(&ED25519, pair.public_key().as_ref());
+        key.verify(message, signature).is_ok()
+    }
+
+    /// FORMAT.md section 9: the token's number, when everything is as it is written.
+    pub(crate) fn read_jwt(&self, text: &str, now_seconds: u64) -> Option<Vec<u8>> {
+        let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let [header, payload, signature] = text.split('.').collect::<Vec<_>>().try_into().ok()?;
+        let is_named = |id: u32| {
+            header == encoded(format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{id}"}}"#).as_bytes())
+        };
+        let (_, seed) = self.token_keys.iter().find(|(id, _)| is_named(*id))?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
+        // What is signed is known to the byte, and so is its one signature.
+        if encoded(pair.sign(format!("{header}.{payload}").as_bytes()).as_ref()) != signature {
+            return None;
+        }
+        let store: String = self.store.iter().map(|byte| format!("{byte:02x}")).collect();
+        let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        let rest = claims.strip_prefix(&format!(r#"{{"iss":"tresor","aud":"{store}","sub":"#))?;
+        let (rest, exp) = rest.strip_suffix('}')?.rsplit_once(r#","exp":"#)?;
+        let (rest, iat) = rest.rsplit_once(r#","iat":"#)?;
+        let (names, jti) = rest.strip_suffix('"')?.rsplit_once(r#","jti":""#)?;
+        let (sub, identity) = names.split_at(names.len().checked_sub(12)? / 2);
+        let name: String = serde_json::from_str(sub).ok()?;
+        let (iat, exp): (u64, u64) = (iat.parse().ok()?, exp.parse().ok()?);
+        let jti = u128::from_str_radix(jti, 16).ok()?;
+        let written = format!(
+            r#"{{"iss":"tresor","aud":"{store}","sub":{0},"identity":{0},"jti":"{jti:032x}","iat":{iat},"exp":{exp}}}"#,
+            serde_json::to_string(&name).unwrap(),
+        );
+        let good = identity == format!(r#","identity":{sub}"#) && written == claims;
+        (good && now_seconds < exp).then(|| jti.to_be_bytes().to_vec())
+    }
+
     pub(crate) fn store_id(&self) -> StoreId {
         StoreId::from_bytes(self.store[..].try_into().unwrap())
     }

@@ -4,7 +4,7 @@ use crypto::{
     Argon2Cost, KekId, Keyring, KeyringError, MAX_PLAINTEXT_BYTES, MAX_USES, MakeError, OpenError,
     Passphrase, PayloadContext, RootKey, RootSource, SealError, SlotError, StoreId,
 };
-use domain::{Plaintext, SecretType, Timestamp, Uid};
+use domain::{Plaintext, Sealed, SecretType, Timestamp, Uid};
 
 const CONTEXT: PayloadContext =
     PayloadContext { uid: Uid::from_bytes([7; 16]), version: 1, kind: SecretType::Opaque };
@@ -100,6 +100,22 @@ fn the_same_value_is_sealed_differently_each_time() {
     assert_ne!(one.wrapped_key, other.wrapped_key);
     let seal = || keyring.seal_metadata(b"key", b"labels").unwrap();
     assert_ne!(seal(), seal());
+}
+
+/// A buffer that grew would have left a copy of the plaintext behind, and so would be larger than
+/// what is in it.
+#[test]
+fn a_record_never_outgrows_its_buffer() {
+    let (keyring, _) = make();
+    keyring.set_uses(0, 100);
+    for length in [0, 1, 2, 15, 16, 17, 100, 1000] {
+        let value = vec![1; length];
+        let version = keyring.seal_payload(&CONTEXT, &plaintext(&value)).unwrap();
+        let metadata = keyring.seal_metadata(b"key", &value).unwrap();
+        for record in [version.payload, version.wrapped_key, metadata].map(Sealed::into_bytes) {
+            assert_eq!(record.capacity(), record.len(), "for {length} bytes");
+        }
+    }
 }
 
 #[test]

@@ -3,8 +3,12 @@
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod jwt;
+#[cfg(test)]
 mod keyring;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod signatures;
 #[cfg(test)]
 mod vectors;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{Keyring, KeyringError, Passphrase, PayloadContext, RootKey};
-use domain::{SecretType, Uid};
+use crypto::{
+    KekId, Keyring, KeyringError, Passphrase, PayloadContext, PublicKey, RootKey, verify_signature,
+};
+use domain::{SecretType, Timestamp, Uid};
 
 use crate::by_hand::{LIBRARIES, Place};
 
@@ -95,6 +97,50 @@ fn metadata_vectors_hold() {
             let opened = library.open_metadata(&keys.unwrap(), &store_key, &record);
             assert_eq!(opened, vector.expected(), "{} {}", library.name, vector.text("name"));
         }
+    }
+}
+
+/// The first keyring is one as a rotation leaves it.
+#[test]
+fn the_newest_key_of_each_kind_is_current() {
+    let vectors = read(include_str!("../vectors/keyring.txt"));
+    let keyring = vectors[0].open().unwrap();
+    assert_eq!((keyring.generation(), keyring.current_kek()), (2, KekId::new(2)));
+    assert_eq!((keyring.audit_key().id, keyring.token_key().id), (2, 2));
+}
+
+#[test]
+fn signature_vectors_hold() {
+    for vector in read(include_str!("../vectors/signature.txt")) {
+        let (name, id) = (vector.text("name"), vector.text("id").parse().unwrap());
+        let (message, signature) = (vector.bytes("message"), vector.bytes("signature"));
+        let public: [u8; 32] = vector.bytes("public").try_into().unwrap();
+        let expected = vector.text("expect") == "success";
+        let keyring = Keyring::open(&vector.bytes("keyring"), &vector.root()).unwrap();
+        let verifies = if vector.text("kind") == "token" {
+            keyring.verify_token(id, &message, &signature)
+        } else {
+            assert_eq!(keyring.audit_key(), PublicKey { id, bytes: public });
+            verify_signature(&public, &message, &signature)
+        };
+        assert_eq!(verifies, expected, "{name}");
+        let keys = LIBRARIES[0].open_keyring(&vector.bytes("keyring"), &vector.bytes("root"));
+        let by_hand = keys.unwrap().verify(vector.text("kind"), id, &message, &signature);
+        assert_eq!(by_hand, expected, "{name} by hand");
+    }
+}
+
+#[test]
+fn token_vectors_hold() {
+    for vector in read(include_str!("../vectors/token.txt")) {
+        let (name, text) = (vector.text("name"), vector.text("token"));
+        let now: u64 = vector.text("now").parse().unwrap();
+        let jti = (vector.text("expect") == "success").then(|| vector.bytes("jti"));
+        let keyring = Keyring::open(&vector.bytes("keyring"), &vector.root()).unwrap();
+        let token = keyring.read_jwt(text, Timestamp::from_unix_millis(1000 * now));
+        assert_eq!(token.map(|token| token.jti.as_bytes().to_vec()), jti, "{name}");
+        let keys = LIBRARIES[0].open_keyring(&vector.bytes("keyring"), &vector.bytes("root"));
+        assert_eq!(keys.unwrap().read_jwt(text, now), jti, "{name} by hand");
     }
 }
 
