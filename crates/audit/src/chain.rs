@@ -9,7 +9,7 @@ use crate::files::LogFiles;
 use crate::line;
 use crate::receipt::{Lane, Receipt};
 use crate::record::{
-    Base64, Begin, Body, Checkpoint, FORMAT, Gap, Hex, Retention, Seal, Statement,
+    Base64, Begin, Body, Checkpoint, FORMAT, Gap, Hex, Reason, Retention, Seal, Statement,
 };
 use crate::signature::{Signer, message};
 use crate::station::Station;
@@ -108,7 +108,8 @@ impl Chain {
         }
         let sink = station.kind.as_str().to_owned();
         let seen = (after.seq, Hex(after.hash));
-        match breakage {
+        // A line that a failed write of our own left without an end belongs to the gap.
+        match breakage.filter(|found| !(lacks && found.reason == Reason::Torn)) {
             Some(found) => {
                 tell(&found);
                 self.state(Statement::Break(found));

@@ -28,7 +28,7 @@ pub use export::{Exported, Filter, Format, export};
 pub use files::LogFiles;
 pub use log::{AuditLog, OpenError, Options};
 pub use receipt::{Receipt, Unavailable};
-pub use record::parse_time;
+pub use record::{parse_public_key, parse_time};
 pub use signature::{Signer, Verify};
 pub use stream_sink::standard_output;
 pub use tail::{Follow, tail};

@@ -232,6 +232,11 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
+/// Reads a public key in hexadecimal.
+pub fn parse_public_key(text: &str) -> Option<[u8; 32]> {
+    Hex::parse(text).map(|hex| hex.0)
+}
+
 /// Reads a time as [`Timestamp::to_rfc3339`] writes it. The calendar arithmetic is Howard Hinnant's
 /// `days_from_civil`.
 pub fn parse_time(text: &str) -> Option<Timestamp> {

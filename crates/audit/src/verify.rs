@@ -17,6 +17,9 @@ use crate::signature::{Verify, message};
 /// The most faults that are kept; the others are counted.
 const KEPT_FAULTS: usize = 1000;
 
+/// How often a log is read anew because files were deleted meanwhile.
+const ATTEMPTS: usize = 10;
+
 /// What the log is held against.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
@@ -123,30 +126,13 @@ impl Report {
 /// # Errors
 /// When a file cannot be read.
 pub fn verify(files: &LogFiles, trust: &Trust, verify: Verify) -> io::Result<Report> {
-    let mut check = Check::new(trust, verify);
-    // Opened before the older ones are listed: should it become one of them meanwhile, it is read
-    // once all the same.
-    let current = match open_to_read(files.current()) {
-        Ok(file) => Some(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
-    let own = current.as_ref().map(identity).transpose()?;
-    let mut own_was_read = false;
-    for (_, path) in files.rotated()? {
-        let file = match open_to_read(&path) {
-            // Deleted as configured, a moment ago.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened?,
-        };
-        own_was_read |= own == Some(identity(&file)?);
-        check.file(path, file)?;
+    for _ in 0..ATTEMPTS {
+        let mut check = Check::new(trust, verify);
+        if check.all(files)? {
+            return Ok(check.finish(files));
+        }
     }
-    if let Some(current) = current.filter(|_| !own_was_read) {
-        check.file(files.current().to_owned(), current)?;
-    }
-    Ok(check.finish(files))
+    Err(io::Error::other("files are deleted faster than they can be read"))
 }
 
 struct Check<'a> {
@@ -217,6 +203,37 @@ impl<'a> Check<'a> {
         if self.report.notices.len() < KEPT_FAULTS {
             self.report.notices.push(Notice { file: self.file.clone(), line: self.line, what });
         }
+    }
+
+    /// Reads everything; says no when a file was deleted, as configured, behind one that was read.
+    fn all(&mut self, files: &LogFiles) -> io::Result<bool> {
+        // Opened before the older ones are listed: should it become one of them meanwhile, it is
+        // read once all the same.
+        let current = match open_to_read(files.current()) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let identity = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
+        let own = current.as_ref().map(identity).transpose()?;
+        let mut own_was_read = false;
+        for (_, path) in files.rotated()? {
+            let file = match open_to_read(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if self.report.files > 0 {
+                        return Ok(false);
+                    }
+                    continue;
+                }
+                opened => opened?,
+            };
+            own_was_read |= own == Some(identity(&file)?);
+            self.file(path, file)?;
+        }
+        if let Some(current) = current.filter(|_| !own_was_read) {
+            self.file(files.current().to_owned(), current)?;
+        }
+        Ok(true)
     }
 
     fn file(&mut self, path: PathBuf, file: File) -> io::Result<()> {
@@ -387,10 +404,15 @@ impl<'a> Check<'a> {
         }
         (self.unsigned, self.unsigned_is_told) = (0, false);
         match statement {
-            Statement::Break(found) if found.reason == Reason::Torn => self.notice(format!(
-                "after a crash {} bytes of a line without an end were cut off",
-                found.cut_bytes
-            )),
+            // Nothing but the torn line is missing.
+            Statement::Break(found)
+                if found.reason == Reason::Torn && found.after_seq + 1 == line.seq =>
+            {
+                self.notice(format!(
+                    "after a crash {} bytes of a line without an end were cut off",
+                    found.cut_bytes
+                ))
+            }
             Statement::Break(found) => {
                 let expected = found.expected().map_or(0, |expected| expected.seq);
                 let what = format!(

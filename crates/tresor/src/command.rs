@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
+use crate::audit::AuditCommand;
 use crate::failure::Failure;
 use crate::root_key::RootSource;
 use crate::settings::{Form, Loaded, Setting, Sources, TABLE};
@@ -23,6 +24,9 @@ pub struct Cli {
 enum Command {
     /// Print a new administrator's token; for when all are lost. The daemon must not be running.
     AdminToken(StoreArgs),
+    /// Read the audit log and hold it against the store; also beside a running daemon.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show the main job in a minute, with a throw-away daemon and, where found, a cluster.
     Demo,
     /// Make a store and print its first administrator's token, which is shown this once.
@@ -113,6 +117,7 @@ impl Cli {
                 let (loaded, root) = args.open()?;
                 print(&format!("{}\n", *init::admin_token(loaded.data_dir()?, &root)?))
             }
+            Command::Audit(command) => command.run(&mut std::io::stdout().lock()),
             Command::Demo => {
                 logging::start(&Loaded::default().settings, LevelFilter::ERROR);
                 runtime()?.block_on(demo::demo())
@@ -163,6 +168,14 @@ impl StoreSettings {
     }
 }
 
+impl AuditSettings {
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        let loaded = self.0.sources().load()?;
+        logging::start(&loaded.settings, LevelFilter::ERROR);
+        Ok(loaded)
+    }
+}
+
 impl StoreArgs {
     fn open(&self) -> Result<(Loaded, RootSource), Failure> {
         let loaded = self.settings.load()?;
@@ -184,6 +197,10 @@ impl NewRootKey {
 /// The settings that every command on a data directory has as flags.
 const OF_A_STORE: [&str; 3] = ["data-dir", "root-key-file", "passphrase-file"];
 
+/// The settings that say where the audit log is.
+const OF_THE_AUDIT_LOG: [&str; 2] = ["data-dir", "audit-file"];
+
+pub(crate) struct AuditSettings(SettingFlags);
 struct StoreSettings(SettingFlags);
 struct AllSettings(SettingFlags);
 
@@ -255,6 +272,7 @@ macro_rules! flags_from_table {
 }
 
 flags_from_table!(AllSettings, |_| true);
+flags_from_table!(AuditSettings, |setting| OF_THE_AUDIT_LOG.contains(&setting.name));
 flags_from_table!(StoreSettings, |setting| OF_A_STORE.contains(&setting.name));
 
 #[expect(clippy::print_stdout, reason = "this is the command's output")]

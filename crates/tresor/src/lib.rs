@@ -1,6 +1,7 @@
 //! The parts of the binary: its command line, its settings, its daemon, its demonstration, and the throw-away
 //! cluster that the demonstration and the tests run against.
 
+mod audit;
 mod clock;
 pub mod cluster;
 pub mod command;

@@ -59,6 +59,35 @@ pub struct Settings {
     pub lease: Option<LeaseName>,
     /// How many Kubernetes Secrets the sync worker deletes without being told so; 0 is none.
     pub max_deletions: u32,
+    /// Where the audit log is written.
+    pub audit_file: AuditFile,
+    /// Whether it goes to the standard output as well.
+    pub audit_stdout: bool,
+    /// How large one of its files grows.
+    pub audit_max_file_mib: u32,
+    /// How many of its older files are kept; 0 is all.
+    pub audit_keep_files: u32,
+    /// How long a record may take to be written.
+    pub audit_deadline_ms: u32,
+}
+
+/// Where the audit log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditFile {
+    /// Into a file; a relative path begins at the data directory.
+    At(PathBuf),
+    /// Into no file.
+    None,
+}
+
+impl AuditFile {
+    /// The file, for a daemon with that data directory.
+    pub(crate) fn below(&self, data_dir: &std::path::Path) -> Option<PathBuf> {
+        match self {
+            Self::At(path) => Some(data_dir.join(path)),
+            Self::None => None,
+        }
+    }
 }
 
 /// What a line of the log looks like.
@@ -116,7 +145,7 @@ macro_rules! row {
 use Form::{Address, Flag, Lease, Levels, Number, Path, Text};
 
 #[rustfmt::skip]
-pub(crate) static TABLE: [Setting; 19] = [
+pub(crate) static TABLE: [Setting; 24] = [
     row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
         "The directory that holds keyring and store; `tresor init` makes it."),
     row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
@@ -155,6 +184,16 @@ pub(crate) static TABLE: [Setting; 19] = [
         "The Kubernetes Lease by which several sync workers choose their leader."),
     row!(max_deletions, "max-deletions", Number(0, 100_000), Some("100"), "20", set,
         "The sync worker holds its deletions back while there are more to make, until an administrator releases its brake; 0 holds back all."),
+    row!(audit_file, "audit-file", Path, Some("audit/audit.jsonl"), "/var/log/tresor/audit.jsonl", set,
+        "The file of the audit log, a relative path begins at the data directory; or `none`."),
+    row!(audit_stdout, "audit-stdout", Flag, Some("false"), "true", set,
+        "Write the audit log to standard output as well."),
+    row!(audit_max_file_mib, "audit-max-file-mib", Number(1, 65_536), Some("64"), "256", set,
+        "How many MiB a file of the audit log grows to before the next one is begun."),
+    row!(audit_keep_files, "audit-keep-files", Number(0, 10_000), Some("0"), "30", set,
+        "How many older files of the audit log are kept; 0 keeps all."),
+    row!(audit_deadline_ms, "audit-deadline-ms", Number(50, 60_000), Some("1000"), "500", set,
+        "Within how many milliseconds a record of the audit log must be written, or its request fails."),
 ];
 
 impl Default for Settings {
@@ -179,6 +218,11 @@ impl Default for Settings {
             metrics_listen: None,
             lease: None,
             max_deletions: 0,
+            audit_file: AuditFile::None,
+            audit_stdout: false,
+            audit_max_file_mib: 0,
+            audit_keep_files: 0,
+            audit_deadline_ms: 0,
         };
         for setting in &TABLE {
             let fits = setting.default.is_none_or(|text| setting.store(&mut settings, text));
@@ -247,6 +291,14 @@ impl Form {
             Text => (1..=253).contains(&text.len()) && !text.contains(char::is_control),
             Address | Flag | Lease | Self::LogFormat => true,
         }
+    }
+}
+
+impl FromStr for AuditFile {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "none" { Self::None } else { Self::At(PathBuf::from(text)) })
     }
 }
 

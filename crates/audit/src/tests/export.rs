@@ -42,9 +42,8 @@ fn a_table_runs_no_formula_and_splits_no_cell() {
         log.append(&entry).written_blocking().unwrap();
     }
     let table = exported(&home, &Filter::default(), Format::Csv);
-    let cells = [
-        "'=1+1", "'+1", "'-1", "'@x", "'\t=1", "\"a,b\"", "\"a\"\"b\"", "\"a\r\nb\"", "plain",
-    ];
+    let cells =
+        ["'=1+1", "'+1", "'-1", "'@x", "'\t=1", "\"a,b\"", "\"a\"\"b\"", "\"a\r\nb\"", "plain"];
     let mut expected = table.split("\r\n").next().unwrap().to_owned() + "\r\n";
     for (seq, cell) in (2..).zip(cells) {
         expected += &format!("{seq},2026-01-21T12:53:20.001Z,{cell},,,read,,,1,,ok,200,\r\n");

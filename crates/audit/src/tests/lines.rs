@@ -24,9 +24,8 @@ fn encode(seq: u64, body: &Body) -> Vec<u8> {
 /// One line of each kind, for the fuzzer.
 pub(crate) fn lines_of_every_kind() -> Vec<(&'static str, Vec<u8>)> {
     let after = Anchor { seq: 7, hash: [1; 32] };
-    let signed = |statement| {
-        Body::Signed(statement, Seal { key: 1, signature: Base64(vec![9; 64]) })
-    };
+    let signed =
+        |statement| Body::Signed(statement, Seal { key: 1, signature: Base64(vec![9; 64]) });
     let begin = Begin {
         format: 1,
         store: Hex(STORE),
@@ -71,7 +70,8 @@ fn golden_lines() {
         lines,
         [
             r#"{"seq":1,"time":"2026-01-21T12:53:20.000Z","kind":"begin","format":1,"store":"30313233343536373839616263646566","publicKey":"ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c","prev":"0000000000000000000000000000000000000000000000000000000000000000"}"#,
-            "",
+            r#"{"seq":2,"time":"2026-01-21T12:53:20.000Z","kind":"entry","actor":"user:alice","action":"read","resource":"secret://default/default/ml/key-0","version":0,"outcome":"ok","status":200,"prev":"5d206967fe9534f396c2664363aa122541eae260fc5d2f28b938efc1c5ffbe8f"}"#,
+            r#"{"seq":3,"time":"2026-01-21T12:53:20.001Z","kind":"checkpoint","key":1,"signature":"ngVmzAj8OW+gXusIkdrxPPwJE5kWr4+Uf0CZjf6SjeEamYl/kpnrL3MZqAkmQYc6wqUAh4je2U0P3IUg9EMqCA==","prev":"4a3b777f740cdec5976c03ef6a25423e2f9c3f1aedbb8b53ce3737f50d059014"}"#,
         ]
     );
 }

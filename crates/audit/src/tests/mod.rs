@@ -66,7 +66,14 @@ impl Clock for Ticking {
 struct Home(TempDir);
 
 impl Home {
+    /// In memory where that is possible: what is synced is not lost by any test, and most tests sync
+    /// often.
     fn new() -> Self {
+        let in_memory = tempfile::tempdir_in("/dev/shm");
+        Self(in_memory.or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    fn on_disk() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 

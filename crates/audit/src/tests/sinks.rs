@@ -328,6 +328,7 @@ fn a_full_disk_is_known_before_it_is_met_and_a_gap_tells_what_it_cost() {
     assert!(more > 500, "{more}");
     assert!(!log.is_ready());
     assert_eq!(log.append(&entry(0)).synced_blocking(), Err(Unavailable));
+    drop(rest);
     fs::remove_file(&filler).unwrap();
     eventually("it is not ready again", || log.is_ready());
     fill(&log, 1);
@@ -344,7 +345,7 @@ fn a_full_disk_is_known_before_it_is_met_and_a_gap_tells_what_it_cost() {
 #[ignore = "a measurement"]
 fn appends_per_second() {
     for threads in [1, 32] {
-        let home = Home::new();
+        let home = Home::on_disk();
         let log = home.open();
         let (done, results): (Sender<u64>, Receiver<u64>) = channel();
         let begun = Instant::now();

@@ -1,0 +1,255 @@
+//! The audit log: opened for the daemon, and read for the operator.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit::{AuditLog, Filter, Format, LogFiles, Options, Report, Signer, Trust};
+use clap::{Args, Subcommand, ValueEnum};
+use domain::{Anchor, Timestamp};
+
+use crate::clock::SystemClock;
+use crate::command::AuditSettings;
+use crate::failure::{Failure, chain};
+use crate::settings::Settings;
+
+/// How often `tail -f` looks for more.
+const FOLLOW: Duration = Duration::from_millis(200);
+
+/// Opens the log that the settings name. `expected` is how far it had come when the store was last
+/// written.
+#[expect(dead_code, reason = "the daemon's start calls this once requests are recorded")]
+pub(crate) fn open_audit(
+    settings: &Settings,
+    data_dir: &Path,
+    signer: Arc<dyn Signer>,
+    store: [u8; 16],
+    expected: Option<Anchor>,
+) -> Result<Arc<AuditLog>, Failure> {
+    let stdout = settings.audit_stdout.then(audit::standard_output).transpose();
+    let stdout = stdout.map_err(|error| {
+        Failure::new(format!("the audit log cannot go to standard output: {error}"))
+    })?;
+    let options = Options {
+        file: settings.audit_file.below(data_dir),
+        stdout,
+        max_file_bytes: u64::from(settings.audit_max_file_mib) << 20,
+        keep_files: usize::try_from(settings.audit_keep_files).unwrap_or(usize::MAX),
+        deadline: Duration::from_millis(settings.audit_deadline_ms.into()),
+        store,
+        expected,
+    };
+    let opened = AuditLog::open(options, signer, Arc::new(SystemClock));
+    opened.map_err(|error| Failure::new(chain(&error)))
+}
+
+/// `tresor audit`: reads the log, also beside a running daemon. No root key is needed.
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print entries, for other programs.
+    Export(ExportArgs),
+    /// Print the last lines.
+    Tail(TailArgs),
+    /// Hold the log against itself, its keys and the store. Exit code 1 when anything is wrong.
+    Verify(VerifyArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    settings: AuditSettings,
+    /// From then on, such as 2026-11-22 or 2026-11-22T09:30:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Before then.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+    /// By that actor.
+    #[arg(long)]
+    actor: Option<String>,
+    /// Of that action.
+    #[arg(long)]
+    action: Option<String>,
+    /// About resources that begin so.
+    #[arg(long, value_name = "PREFIX")]
+    resource: Option<String>,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t)]
+    format: ExportFormat,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum ExportFormat {
+    /// A table with commas.
+    Csv,
+    /// The lines as they stand in the log.
+    #[default]
+    Jsonl,
+}
+
+#[derive(Args)]
+pub(crate) struct TailArgs {
+    #[command(flatten)]
+    settings: AuditSettings,
+    /// How many lines.
+    #[arg(short = 'n', long, default_value_t = 10)]
+    lines: usize,
+    /// Go on with what is added.
+    #[arg(short, long)]
+    follow: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    settings: AuditSettings,
+    /// A public audit key that is known from elsewhere, in hexadecimal; else the one that the log
+    /// names itself is taken.
+    #[arg(long, value_name = "HEX", value_parser = public_key)]
+    public_key: Vec<[u8; 32]>,
+}
+
+impl AuditCommand {
+    /// Runs the command; what it prints goes to `out`.
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        match self {
+            Self::Export(args) => args.run(out),
+            Self::Tail(args) => args.run(out),
+            Self::Verify(args) => args.run(out),
+        }
+    }
+}
+
+impl ExportArgs {
+    fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let (_, files) = located(&self.settings)?;
+        let Self { since, until, actor, action, resource, .. } = self;
+        let filter = Filter { since, until, actor, action, resource };
+        let format = match self.format {
+            ExportFormat::Csv => Format::Csv,
+            ExportFormat::Jsonl => Format::Jsonl,
+        };
+        let exported = audit::export(&files, &filter, format, out);
+        let malformed = exported.map_err(|error| unreadable(&files, &error))?.malformed;
+        if malformed > 0 {
+            return Err(Failure::new(format!(
+                "{malformed} lines are none of an audit log and were left out; run: tresor audit verify"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl TailArgs {
+    fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let (_, files) = located(&self.settings)?;
+        let failed = |error| unreadable(&files, &error);
+        let (mut lines, mut follow) = audit::tail(&files, self.lines).map_err(failed)?;
+        loop {
+            for line in lines {
+                writeln!(out, "{line}").map_err(unwritable)?;
+            }
+            out.flush().map_err(unwritable)?;
+            if !self.follow {
+                return Ok(());
+            }
+            std::thread::sleep(FOLLOW);
+            lines = follow.next_lines().map_err(failed)?;
+        }
+    }
+}
+
+impl VerifyArgs {
+    fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let (data_dir, files) = located(&self.settings)?;
+        // Before the log: beside a running daemon both go on meanwhile.
+        let head = store::read_head(&data_dir)?;
+        let (anchor, store) = (head.anchor, Some(head.store));
+        let trust = Trust { public_keys: self.public_key, anchor, store };
+        let report = audit::verify(&files, &trust, crypto::verify_signature);
+        let report = report.map_err(|error| unreadable(&files, &error))?;
+        show(&report, anchor, out).map_err(unwritable)?;
+        if report.is_sound() {
+            return Ok(());
+        }
+        let count = report.faults.len() as u64 + report.more_faults;
+        Err(Failure::new(format!("the audit log has {count} faults")))
+    }
+}
+
+fn show(report: &Report, anchor: Option<Anchor>, out: &mut dyn Write) -> std::io::Result<()> {
+    for fault in &report.faults {
+        let file = fault.file.display();
+        let kind = format!("{:?}", fault.kind);
+        writeln!(out, "{file}:{}: {kind}: line {}: {}", fault.line, fault.seq, fault.what)?;
+    }
+    if report.more_faults > 0 {
+        writeln!(out, "and {} more", report.more_faults)?;
+    }
+    for notice in &report.notices {
+        writeln!(out, "{}:{}: note: {}", notice.file.display(), notice.line, notice.what)?;
+    }
+    let last = report.last.map_or(0, |last| last.seq);
+    writeln!(out, "{} lines in {} files, the last one is {last}", report.lines, report.files)?;
+    match anchor {
+        Some(anchor) => writeln!(out, "the store vouches for the lines up to {}", anchor.seq)?,
+        None => writeln!(out, "the store vouches for no line yet")?,
+    }
+    if report.unsigned > 0 {
+        writeln!(out, "the last {} lines are not signed yet", report.unsigned)?;
+    }
+    if !report.trusted_keys {
+        writeln!(out, "the signatures were held against the key that the log names itself")?;
+    }
+    Ok(())
+}
+
+/// The data directory, and the log's files.
+fn located(settings: &AuditSettings) -> Result<(PathBuf, LogFiles), Failure> {
+    let loaded = settings.load()?;
+    let data_dir = loaded.data_dir()?.to_owned();
+    let file = loaded.settings.audit_file.below(&data_dir);
+    let file = file.ok_or_else(|| Failure::usage("there is no audit file: audit-file is none"))?;
+    Ok((data_dir, LogFiles::new(file)))
+}
+
+fn unreadable(files: &LogFiles, error: &std::io::Error) -> Failure {
+    Failure::new(format!("the audit log {} cannot be read: {error}", files.current().display()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
+fn unwritable(error: std::io::Error) -> Failure {
+    Failure::new(format!("standard output cannot be written: {error}"))
+}
+
+/// A day, or a time in UTC to the second or the millisecond.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let seconds = text.strip_suffix('Z').unwrap_or(text);
+    [text.to_owned(), format!("{text}T00:00:00.000Z"), format!("{seconds}.000Z")]
+        .iter()
+        .find_map(|text| audit::parse_time(text))
+        .ok_or_else(|| "write a day or a time in UTC: 2026-11-22, 2026-11-22T09:30:00Z".to_owned())
+}
+
+fn public_key(text: &str) -> Result<[u8; 32], String> {
+    audit::parse_public_key(text).ok_or_else(|| "a public key has 64 hexadecimal digits".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_day_or_a_moment_in_utc() {
+        let read = |text: &str| time(text).ok().map(Timestamp::to_rfc3339);
+        let day = Some("2026-11-22T00:00:00.000Z".to_owned());
+        assert_eq!(read("2026-11-22"), day);
+        assert_eq!(read("2026-11-22T00:00:00Z"), day);
+        assert_eq!(read("2026-11-22T00:00:00.000Z"), day);
+        assert_eq!(read("2026-11-22T09:30:00.123Z").unwrap(), "2026-11-22T09:30:00.123Z");
+        for other in ["", "2026-11", "2026-13-01", "22.11.2026", "2026-11-22T09:30:00+01:00"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+}
