@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{AuditLog, Filter, Format, LogFiles, Options, Report, Signer, Trust};
+use audit::{AuditLog, Entry, Filter, Format, LogFiles, Options, Report, Signer, Trust};
+use authz::Actor;
 use clap::{Args, Subcommand, ValueEnum};
-use domain::{Anchor, Timestamp};
+use domain::{Anchor, Clock, Timestamp};
+use vault::Vault;
 
 use crate::clock::SystemClock;
 use crate::command::AuditSettings;
@@ -19,12 +21,10 @@ const FOLLOW: Duration = Duration::from_millis(200);
 
 /// Opens the log that the settings name. `expected` is how far it had come when the store was last
 /// written.
-#[expect(dead_code, reason = "the daemon's start calls this once requests are recorded")]
 pub(crate) fn open_audit(
     settings: &Settings,
     data_dir: &Path,
-    signer: Arc<dyn Signer>,
-    store: [u8; 16],
+    vault: &Arc<Vault>,
     expected: Option<Anchor>,
 ) -> Result<Arc<AuditLog>, Failure> {
     let stdout = settings.audit_stdout.then(audit::standard_output).transpose();
@@ -37,11 +37,40 @@ pub(crate) fn open_audit(
         max_file_bytes: u64::from(settings.audit_max_file_mib) << 20,
         keep_files: usize::try_from(settings.audit_keep_files).unwrap_or(usize::MAX),
         deadline: Duration::from_millis(settings.audit_deadline_ms.into()),
-        store,
+        store: vault.store_bytes(),
         expected,
     };
+    let signer = Arc::new(VaultSigner(vault.clone()));
     let opened = AuditLog::open(options, signer, Arc::new(SystemClock));
     opened.map_err(|error| Failure::new(chain(&error)))
+}
+
+/// Signs with the keyring's audit key.
+struct VaultSigner(Arc<Vault>);
+
+impl Signer for VaultSigner {
+    fn key_id(&self) -> u32 {
+        self.0.audit_key().id
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        self.0.audit_key().bytes
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign_audit(message)
+    }
+}
+
+/// The record of something that the operator did without a daemon.
+pub(crate) fn operators_act(action: &str, resource: String) -> Entry {
+    Entry {
+        time: SystemClock.now(),
+        actor: Actor::operator().name(),
+        action: action.to_owned(),
+        resource: Some(resource),
+        ..Entry::default()
+    }
 }
 
 /// `tresor audit`: reads the log, also beside a running daemon. No root key is needed.

@@ -115,7 +115,10 @@ impl Cli {
         match self.command {
             Command::AdminToken(args) => {
                 let (loaded, root) = args.open()?;
-                print(&format!("{}\n", *init::admin_token(loaded.data_dir()?, &root)?))
+                print(&format!(
+                    "{}\n",
+                    *init::admin_token(loaded.data_dir()?, &root, &loaded.settings)?
+                ))
             }
             Command::Audit(command) => command.run(&mut std::io::stdout().lock()),
             Command::Demo => {
@@ -124,7 +127,7 @@ impl Cli {
             }
             Command::Init(args) => {
                 let (loaded, root) = args.open()?;
-                print(&format!("{}\n", *init::init(loaded.data_dir()?, &root)?))?;
+                print(&format!("{}\n", *init::init(loaded.data_dir()?, &root, &loaded.settings)?))?;
                 init::finish(loaded.data_dir()?)?;
                 tracing::info!(
                     "the store is made; the line above is its administrator's token, shown this once"

@@ -2,11 +2,13 @@
 //! the reverse one.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::AuditLog;
 use prometheus_client::collector::Collector;
-use server::{App, Limits, Listener};
+use server::{App, Limits, Listener, OperatorSocket};
 use store::{DataDir, SledEngine};
 use sync::Worker;
 use tokio::sync::watch;
@@ -26,6 +28,7 @@ use crate::sync_control::{WorkerHandle, WorkerMetrics};
 pub(crate) struct Daemon {
     pub(crate) address: SocketAddr,
     engine: Arc<SledEngine>,
+    audit: Arc<AuditLog>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -51,12 +54,17 @@ impl Daemon {
             Some(address) => Some(listen(address, true).await?),
             None => None,
         };
-        let kept = vault_settings(settings);
-        let opened = tokio::task::spawn_blocking(move || open(dir, root.unlock(), kept));
-        let Opened { engine, vault } =
+        let (data_dir, of_it) = (dir.root().to_owned(), settings.clone());
+        let opened = tokio::task::spawn_blocking(move || open(dir, root.unlock(), &of_it));
+        let Opened { engine, vault, audit } =
             opened.await.map_err(|_| Failure::new("the store could not be opened"))??;
         let stop = watch::Sender::new(false);
-        let source = Arc::new(InProcess(vault.clone()));
+        let socket = operator_socket(settings, &data_dir)?;
+        tracing::info!(
+            audit.key = hex(&vault.audit_key().bytes),
+            "the audit log verifies with this public key; keep it elsewhere"
+        );
+        let source = Arc::new(InProcess { vault: vault.clone(), audit: audit.clone() });
         let mut worker = Worker::new(
             source,
             kubernetes,
@@ -77,15 +85,20 @@ impl Daemon {
         let mut tasks = JoinSet::new();
         let others: Vec<Box<dyn Collector>> =
             vec![Box::new(metrics_of_worker), Box::new(ProcessMetrics)];
-        let mut app = App::new(vault.clone(), Arc::new(handle), limits(settings), others);
+        let app = App::new(vault.clone(), Arc::new(handle), limits(settings), others);
+        let mut app = app.with_audit(audit.clone(), settings.audit_file.below(&data_dir));
         if let Some(metrics) = metrics {
             tasks.spawn(metrics.serve_metrics(app.clone(), stopped(&stop)));
             app = app.without_metrics();
         }
+        if let Some(socket) = socket {
+            tasks.spawn(socket.serve(app.clone(), stopped(&stop)));
+        }
         tasks.spawn(listener.serve(app, stopped(&stop)));
-        tasks.spawn(purge_expired(vault, stopped(&stop)));
+        tasks.spawn(purge_expired(vault.clone(), stopped(&stop)));
+        tasks.spawn(write_usage(vault, stopped(&stop)));
         tasks.spawn(worker.run(stopped(&stop)));
-        Ok(Self { address, engine, stop, tasks })
+        Ok(Self { address, engine, audit, stop, tasks })
     }
 
     /// The daemon's base address.
@@ -112,8 +125,15 @@ impl Daemon {
         self.stop.send_replace(true);
         // A task that panicked has said so; the store is closed all the same.
         while self.tasks.join_next().await.is_some() {}
-        let engine = self.engine;
-        let closed = tokio::task::spawn_blocking(move || engine.close()).await;
+        let (engine, audit) = (self.engine, self.audit);
+        // The log first, so that the store's last word on it is that of the whole log.
+        let closed = tokio::task::spawn_blocking(move || {
+            if let Err(error) = audit.close() {
+                tracing::error!(%error, "the end of the audit log was not signed");
+            }
+            engine.close()
+        });
+        let closed = closed.await;
         Ok(closed.map_err(|_| Failure::new("the store could not be closed"))??)
     }
 }
@@ -132,6 +152,10 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -142,14 +166,44 @@ fn host_name() -> String {
     name.nodename().to_string_lossy().into_owned()
 }
 
-fn vault_settings(settings: &Settings) -> vault::Settings {
-    vault::Settings {
-        keep_versions: settings.keep_versions,
-        purge_after_seconds: u64::from(settings.purge_after_days) * 24 * 3600,
+fn operator_socket(
+    settings: &Settings,
+    data_dir: &Path,
+) -> Result<Option<OperatorSocket>, Failure> {
+    let Some(path) = settings.operator_socket.below(data_dir) else { return Ok(None) };
+    let shown = path.display().to_string();
+    let bound = OperatorSocket::bind(path);
+    bound.map(Some).map_err(|error| {
+        Failure::new(format!(
+            "the operator's socket {shown} cannot be made: {error}; name another with operator-socket, or none"
+        ))
+    })
+}
+
+/// Writes down what was read and shown: once a minute, and at the end.
+async fn write_usage(vault: Arc<Vault>, stop: impl Future<Output = ()>) {
+    let mut stop = std::pin::pin!(stop);
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    minutes.tick().await;
+    let mut running = true;
+    while running {
+        tokio::select! {
+            _ = minutes.tick() => {}
+            () = &mut stop => running = false,
+        }
+        let vault = vault.clone();
+        match tokio::task::spawn_blocking(move || vault.write_usage()).await {
+            Ok(Ok(())) => {}
+            // It is kept and tried again; the store's own failure is told elsewhere too.
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "what was used when could not be written down")
+            }
+            Err(_) => return,
+        }
     }
 }
 
-/// Purges what was deleted long enough ago: when the daemon starts, and then once an hour.
+/// Purges what was deleted long enough ago, and tokens that have ended: when the daemon starts, and then once an hour.
 async fn purge_expired(vault: Arc<Vault>, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
@@ -159,11 +213,19 @@ async fn purge_expired(vault: Arc<Vault>, stop: impl Future<Output = ()>) {
             () = &mut stop => return,
         }
         let vault = vault.clone();
-        match tokio::task::spawn_blocking(move || vault.purge_expired()).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(count)) => tracing::info!(secrets.count = count, "deleted secrets were purged"),
+        let purge = move || Ok((vault.purge_expired()?, vault.purge_ended_tokens()?));
+        match tokio::task::spawn_blocking(purge).await {
+            Ok(Ok((0, 0))) => {}
+            Ok(Ok((secrets, tokens))) => tracing::info!(
+                secrets.count = secrets,
+                tokens.count = tokens,
+                "deleted secrets and ended tokens were purged"
+            ),
             // It is tried again in an hour; the store's own failure is told elsewhere too.
-            Ok(Err(error)) => tracing::warn!(%error, "deleted secrets could not be purged"),
+            Ok(Err(error)) => {
+                let error: &vault::VaultError = &error;
+                tracing::warn!(%error, "deleted secrets and ended tokens could not be purged");
+            }
             Err(_) => return,
         }
     }

@@ -3,19 +3,26 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use audit::AuditLog;
 use crypto::{Keyring, StoreId, Unlock};
 use domain::Clock;
 use store::{DataDir, SledEngine, SledOptions};
 use vault::Vault;
 use zeroize::Zeroizing;
 
+use crate::audit::{open_audit, operators_act};
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::root_key::RootSource;
+use crate::settings::Settings;
 
 /// Makes a store, and returns its first administrator's token. A run that was cut off is simply
 /// made again; only a finished store refuses.
-pub(crate) fn init(data_dir: &Path, root: &RootSource) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn init(
+    data_dir: &Path,
+    root: &RootSource,
+    settings: &Settings,
+) -> Result<Zeroizing<String>, Failure> {
     let dir = DataDir::create(data_dir)?;
     let shown = data_dir.display();
     if dir.holds_anything() && !dir.is_being_made() {
@@ -36,10 +43,8 @@ pub(crate) fn init(data_dir: &Path, root: &RootSource) -> Result<Zeroizing<Strin
     if !dir.has_store() {
         SledEngine::create(&dir, *store.as_bytes())?;
     }
-    let opened = open(dir, root.unlock(), vault::Settings::default())?;
-    let token = opened.vault.create_operator_token("first administrator")?;
-    opened.engine.close()?;
-    Ok(token.text)
+    let opened = open(dir, root.unlock(), settings)?;
+    opened.make_token("first administrator")
 }
 
 /// The token was handed over: from now on the store counts as made.
@@ -51,13 +56,12 @@ pub(crate) fn finish(data_dir: &Path) -> Result<(), Failure> {
 pub(crate) fn admin_token(
     data_dir: &Path,
     root: &RootSource,
+    settings: &Settings,
 ) -> Result<Zeroizing<String>, Failure> {
     let dir = lock_finished(data_dir)?;
     let root = root.load()?;
-    let opened = open(dir, root.unlock(), vault::Settings::default())?;
-    let token = opened.vault.create_operator_token("made with tresor admin-token")?;
-    opened.engine.close()?;
-    Ok(token.text)
+    let opened = open(dir, root.unlock(), settings)?;
+    opened.make_token("made with tresor admin-token")
 }
 
 /// Takes a data directory whose store was finished.
@@ -78,6 +82,25 @@ pub(crate) fn lock_finished(data_dir: &Path) -> Result<DataDir, Failure> {
 pub(crate) struct Opened {
     pub(crate) engine: Arc<SledEngine>,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) audit: Arc<AuditLog>,
+}
+
+impl Opened {
+    /// Makes an administrator's token, writes that down, and closes the store.
+    fn make_token(self, description: &str) -> Result<Zeroizing<String>, Failure> {
+        if !self.audit.is_ready() {
+            return Err(Failure::new("the audit log cannot be written, so no token is made"));
+        }
+        let token = self.vault.create_operator_token(description)?;
+        let entry = operators_act("createToken", format!("token:{}", token.view.id));
+        let written = self.audit.append(&entry).synced_blocking();
+        let closed = self.audit.close();
+        self.engine.close()?;
+        written.and(closed).map_err(|error| {
+            Failure::new(format!("the token's making could not be written down: {error}"))
+        })?;
+        Ok(token.text)
+    }
 }
 
 /// The keyring file of a finished store.
@@ -91,11 +114,8 @@ pub(crate) fn read_keyring(dir: &DataDir) -> Result<Vec<u8>, Failure> {
 }
 
 /// Opens the keyring, which proves the root key, and only then the store.
-pub(crate) fn open(
-    dir: DataDir,
-    root: Unlock<'_>,
-    settings: vault::Settings,
-) -> Result<Opened, Failure> {
+pub(crate) fn open(dir: DataDir, root: Unlock<'_>, settings: &Settings) -> Result<Opened, Failure> {
+    let data_dir = dir.root().to_owned();
     let shown = dir.root().display().to_string();
     let keyring = Keyring::open(&read_keyring(&dir)?, root)?;
     if !dir.has_store() {
@@ -106,8 +126,23 @@ pub(crate) fn open(
     let store = *keyring.store_id().as_bytes();
     let engine = Arc::new(SledEngine::open(dir, store, SledOptions::default())?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let vault = Vault::open(engine.clone(), engine.incarnation(), keyring, clock, settings)?;
-    Ok(Opened { engine, vault: Arc::new(vault) })
+    let kept = vault_settings(settings);
+    let vault = Vault::open(engine.clone(), engine.incarnation(), keyring, clock, kept)?;
+    let vault = Arc::new(vault);
+    let audit = open_audit(settings, &data_dir, &vault, engine.anchor())?;
+    // The log signs with the vault's key and so holds the vault, which holds the engine: the engine
+    // must not hold the log, or none of them would ever be let go.
+    let log = Arc::downgrade(&audit);
+    engine.anchor_with(move || log.upgrade()?.anchor());
+    Ok(Opened { engine, vault, audit })
+}
+
+fn vault_settings(settings: &Settings) -> vault::Settings {
+    vault::Settings {
+        cluster: settings.cluster_name.clone(),
+        keep_versions: settings.keep_versions,
+        purge_after_seconds: u64::from(settings.purge_after_days) * 24 * 3600,
+    }
 }
 
 fn make_keyring(dir: &DataDir, root: Unlock<'_>) -> Result<StoreId, Failure> {

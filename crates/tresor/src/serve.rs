@@ -97,8 +97,9 @@ pub(crate) async fn start_throw_away(
     settings: &Settings,
 ) -> Result<(Daemon, zeroize::Zeroizing<String>), Failure> {
     let (data_dir, source) = (home.join("data"), RootSource::key_file(home.join("root-key")));
+    let of_it = settings.clone();
     let made = tokio::task::spawn_blocking(move || {
-        let token = init::init(&data_dir, &source)?;
+        let token = init::init(&data_dir, &source, &of_it)?;
         init::finish(&data_dir)?;
         Ok((init::lock_finished(&data_dir)?, source.load()?, token))
     });

@@ -59,8 +59,10 @@ pub struct Settings {
     pub lease: Option<LeaseName>,
     /// How many Kubernetes Secrets the sync worker deletes without being told so; 0 is none.
     pub max_deletions: u32,
+    /// The socket on which the operator may do everything.
+    pub operator_socket: PathOrNone,
     /// Where the audit log is written.
-    pub audit_file: AuditFile,
+    pub audit_file: PathOrNone,
     /// Whether it goes to the standard output as well.
     pub audit_stdout: bool,
     /// How large one of its files grows.
@@ -71,17 +73,17 @@ pub struct Settings {
     pub audit_deadline_ms: u32,
 }
 
-/// Where the audit log is written.
+/// Where something is put that may also be left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuditFile {
-    /// Into a file; a relative path begins at the data directory.
+pub enum PathOrNone {
+    /// There; a relative path begins at the data directory.
     At(PathBuf),
-    /// Into no file.
+    /// Nowhere.
     None,
 }
 
-impl AuditFile {
-    /// The file, for a daemon with that data directory.
+impl PathOrNone {
+    /// The path, for a daemon with that data directory.
     pub(crate) fn below(&self, data_dir: &std::path::Path) -> Option<PathBuf> {
         match self {
             Self::At(path) => Some(data_dir.join(path)),
@@ -145,7 +147,7 @@ macro_rules! row {
 use Form::{Address, Flag, Lease, Levels, Number, Path, Text};
 
 #[rustfmt::skip]
-pub(crate) static TABLE: [Setting; 24] = [
+pub(crate) static TABLE: [Setting; 25] = [
     row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
         "The directory that holds keyring and store; `tresor init` makes it."),
     row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
@@ -184,6 +186,8 @@ pub(crate) static TABLE: [Setting; 24] = [
         "The Kubernetes Lease by which several sync workers choose their leader."),
     row!(max_deletions, "max-deletions", Number(0, 100_000), Some("100"), "20", set,
         "The sync worker holds its deletions back while there are more to make, until an administrator releases its brake; 0 holds back all."),
+    row!(operator_socket, "operator-socket", Path, Some("operator.sock"), "/run/tresor/operator.sock", set,
+        "The unix socket on which the daemon's own user and root may do everything without a token, below the data directory unless the path is absolute; `none` for no socket."),
     row!(audit_file, "audit-file", Path, Some("audit/audit.jsonl"), "/var/log/tresor/audit.jsonl", set,
         "The file of the audit log, a relative path begins at the data directory; or `none`."),
     row!(audit_stdout, "audit-stdout", Flag, Some("false"), "true", set,
@@ -218,7 +222,8 @@ impl Default for Settings {
             metrics_listen: None,
             lease: None,
             max_deletions: 0,
-            audit_file: AuditFile::None,
+            operator_socket: PathOrNone::None,
+            audit_file: PathOrNone::None,
             audit_stdout: false,
             audit_max_file_mib: 0,
             audit_keep_files: 0,
@@ -294,7 +299,7 @@ impl Form {
     }
 }
 
-impl FromStr for AuditFile {
+impl FromStr for PathOrNone {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
+use audit::{AuditLog, Entry};
 use authz::{Actor, List, Permit, Read, WholeStore, decide};
 use domain::{KubernetesSecret, Placement, ProjectionStatus, ResourceVersion, SecretPath, Uid};
 use sync::{Change, Changes, ProjectRules, Revealed, SecretMeta, Snapshot, Source, SourceError};
 use vault::{FeedChange, ProjectFeed, SecretFeed, Vault, VaultError};
 
-/// The vault as a source.
-pub(crate) struct InProcess(pub(crate) Arc<Vault>);
+/// The vault as a source. What the worker reads is written down like what anybody reads.
+pub(crate) struct InProcess {
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) audit: Arc<AuditLog>,
+}
 
 impl InProcess {
     async fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Vault, &Permit<List, WholeStore>) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, SourceError> {
-        let vault = self.0.clone();
+        let vault = self.vault.clone();
         blocking(move || {
             let worker = Actor::sync_worker();
             let permit = decide::<List, _>(&worker, WholeStore, vault.clock().now());
@@ -37,7 +41,7 @@ impl Source for InProcess {
     }
 
     async fn changes(&self, after: ResourceVersion) -> Result<Changes, SourceError> {
-        let mut revisions = self.0.revisions();
+        let mut revisions = self.vault.revisions();
         let newer = revisions.wait_for(|revision| *revision > after.revision()).await;
         newer.map_err(unavailable)?;
         let page = self.ask(move |vault, permit| vault.feed_after(permit, after)).await?;
@@ -46,18 +50,22 @@ impl Source for InProcess {
     }
 
     async fn reveal(&self, path: &SecretPath, uid: Uid) -> Result<Option<Revealed>, SourceError> {
-        let (vault, path) = (self.0.clone(), path.clone());
+        let (vault, audit, path) = (self.vault.clone(), self.audit.clone(), path.clone());
         blocking(move || {
             let permit = decide::<Read, _>(&Actor::sync_worker(), path, vault.clock().now());
             match vault.reveal(&permit.map_err(unavailable)?, None) {
-                Ok(revealed) if revealed.secret.head.uid == uid => Ok(Some(Revealed {
-                    secret: KubernetesSecret::from_payload(
-                        revealed.payload,
-                        &revealed.secret.head.path.name,
-                    ),
-                    version: revealed.version,
-                    changed_at: revealed.secret.resource_version,
-                })),
+                Ok(revealed) if revealed.secret.head.uid == uid => {
+                    let entry = read_by_worker(&vault, &revealed);
+                    audit.append(&entry).written_blocking().map_err(unavailable)?;
+                    Ok(Some(Revealed {
+                        secret: KubernetesSecret::from_payload(
+                            revealed.payload,
+                            &revealed.secret.head.path.name,
+                        ),
+                        version: revealed.version,
+                        changed_at: revealed.secret.resource_version,
+                    }))
+                }
                 Ok(_) | Err(VaultError::NotFound | VaultError::VersionNotFound) => Ok(None),
                 Err(error) => Err(unavailable(error)),
             }
@@ -71,11 +79,26 @@ impl Source for InProcess {
     }
 
     fn report(&self, status: ProjectionStatus) {
-        self.0.report_projection(status);
+        self.vault.report_projection(status);
     }
 
     fn forget(&self, secret: Uid, placement: &Placement) {
-        self.0.forget_projection(secret, placement);
+        self.vault.forget_projection(secret, placement);
+    }
+}
+
+/// The record of a value that goes to a cluster.
+fn read_by_worker(vault: &Vault, revealed: &vault::Revealed) -> Entry {
+    let secret = &revealed.secret;
+    Entry {
+        time: vault.clock().now(),
+        actor: Actor::sync_worker().name(),
+        action: "projectSecret".to_owned(),
+        resource: Some(vault.secret_uri(&secret.head.path)),
+        uid: Some(secret.head.uid.to_string()),
+        version: Some(revealed.version),
+        resource_version: Some(secret.resource_version.to_string()),
+        ..Entry::default()
     }
 }
 

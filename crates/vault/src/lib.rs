@@ -181,6 +181,22 @@ impl Vault {
         self.clock.as_ref()
     }
 
+    /// Signs a statement of the audit log, under the key whose public half
+    /// [`Vault::audit_key`] names.
+    pub fn sign_audit(&self, message: &[u8]) -> [u8; 64] {
+        self.keyring.sign_audit(message)
+    }
+
+    /// The public key that the audit log verifies with.
+    pub fn audit_key(&self) -> crypto::PublicKey {
+        self.keyring.audit_key()
+    }
+
+    /// The store's identity, as bytes.
+    pub fn store_bytes(&self) -> [u8; 16] {
+        *self.keyring.store_id().as_bytes()
+    }
+
     /// Why the store takes no writes, if it does not.
     pub fn failure(&self) -> Option<store::StoreError> {
         self.engine.failure()
