@@ -3,8 +3,8 @@
 use domain::Malformed;
 
 use crate::{
-    Change, Head, Key, ProjectRecord, TokenRecord, decode_bound_path, decode_tombstone,
-    encode_bound_path, encode_tombstone,
+    Change, Head, Key, OrgRecord, PrincipalRecord, ProjectRecord, TokenRecord, decode_bound_path,
+    decode_last_use, decode_tombstone, encode_bound_path, encode_last_use, encode_tombstone,
 };
 
 /// What is decoded as some record was encoded exactly so.
@@ -13,6 +13,9 @@ pub fn record(bytes: &[u8]) -> bool {
         again(bytes, Head::decode, Head::encode),
         again(bytes, ProjectRecord::decode, ProjectRecord::encode),
         again(bytes, TokenRecord::decode, TokenRecord::encode),
+        again(bytes, PrincipalRecord::decode, PrincipalRecord::encode),
+        again(bytes, OrgRecord::decode, OrgRecord::encode),
+        again(bytes, decode_last_use, |at| encode_last_use(*at)),
         again(bytes, Change::decode, Change::encode),
         again(bytes, decode_tombstone, encode_tombstone),
         again(bytes, decode_bound_path, encode_bound_path),

@@ -1,6 +1,6 @@
 //! Bindings: further projects in which a secret may be used and is projected.
 
-use authz::{Actor, Administer, Basis, Create, Denied, List, Permit, Share, Use};
+use authz::{Actor, Administer, Basis, Create, List, Permit, Share, Use};
 use domain::{
     BindingKind, Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid,
 };
@@ -290,7 +290,7 @@ fn check_binding(
         }
         _ => false,
     };
-    if fits { Ok(()) } else { Err(VaultError::NotPermitted(Denied::Forbidden)) }
+    if fits { Ok(()) } else { Err(VaultError::NotFound) }
 }
 
 fn check_unbinding(

@@ -312,6 +312,9 @@ impl Vault {
             commit.put(key.clone(), self.seal_record(key, &head.encode())?);
         }
         self.commit(commit, basis.clone())?;
+        if done {
+            self.forget_reads(head.uid);
+        }
         Ok(done)
     }
 }

@@ -9,7 +9,7 @@ use crypto::PasswordHash;
 use domain::{Invalid, Plaintext, PrincipalName, Timestamp, Uid};
 use parking_lot::{Condvar, Mutex};
 use sha2::{Digest, Sha256};
-use store::PrincipalKind;
+use store::{PrincipalKind, PrincipalRecord};
 
 use crate::throttle::Throttle;
 use crate::{MintedToken, Vault, VaultError};
@@ -32,8 +32,7 @@ pub(crate) struct SignIn {
 }
 
 struct Remembered {
-    uid: Uid,
-    password_set_at: Timestamp,
+    signed_in: SignedIn,
     until: Timestamp,
 }
 
@@ -70,7 +69,15 @@ impl Drop for HashSlot<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedIn {
     uid: Uid,
-    password_set_at: Timestamp,
+    /// Of the stored hash, which is another one with each password that is set.
+    password: [u8; 32],
+}
+
+impl SignedIn {
+    fn new(record: &PrincipalRecord) -> Self {
+        let hash = record.password.as_deref().unwrap_or_default();
+        Self { uid: record.uid, password: Sha256::digest(hash).into() }
+    }
 }
 
 /// A name and a password, and where they come from.
@@ -120,8 +127,7 @@ impl Vault {
         match found.filter(|found| right && !found.record.disabled) {
             Some(found) => {
                 throttle.succeeded(attempt.name, attempt.address, now);
-                let password_set_at = found.record.password_set_at;
-                Ok(SignedIn { uid: found.record.uid, password_set_at })
+                Ok(SignedIn::new(&found.record))
             }
             None => {
                 throttle.failed(attempt.name, attempt.address, now);
@@ -144,10 +150,8 @@ impl Vault {
         let mut remembered = self.sign_in.remembered.lock();
         remembered.retain(|_, known| known.until > now);
         if remembered.len() < MAX_REMEMBERED {
-            let SignedIn { uid, password_set_at } = signed_in;
             let until = now.plus_seconds(REMEMBERED_SECONDS);
-            let known = Remembered { uid, password_set_at, until };
-            remembered.insert(self.sign_in.digest(attempt), known);
+            remembered.insert(self.sign_in.digest(attempt), Remembered { signed_in, until });
         }
         Ok(signed_in)
     }
@@ -157,7 +161,7 @@ impl Vault {
         let digest = self.sign_in.digest(attempt);
         let remembered = self.sign_in.remembered.lock();
         let known = remembered.get(&digest).filter(|known| known.until > self.clock.now())?;
-        let signed_in = SignedIn { uid: known.uid, password_set_at: known.password_set_at };
+        let signed_in = known.signed_in;
         self.signed_in_actor(&signed_in).map(|_| signed_in)
     }
 
@@ -165,8 +169,11 @@ impl Vault {
     /// password by now.
     pub fn signed_in_actor(&self, signed_in: &SignedIn) -> Option<Actor> {
         let found = self.rights.principal(signed_in.uid)?;
-        let same = found.record.password_set_at == signed_in.password_set_at;
-        if same { self.rights.principal_actor(signed_in.uid) } else { None }
+        if SignedIn::new(&found.record) == *signed_in {
+            self.rights.principal_actor(signed_in.uid)
+        } else {
+            None
+        }
     }
 
     /// Makes the token of someone who has signed in.

@@ -27,6 +27,11 @@ impl Vault {
         self.usage.reads.lock().insert(uid, self.clock.now());
     }
 
+    /// Forgets a secret that is gone for good.
+    pub(crate) fn forget_reads(&self, uid: Uid) {
+        self.usage.reads.lock().remove(&uid);
+    }
+
     /// When a secret was last read through the API, if it ever was.
     pub fn last_read(&self, uid: Uid) -> Option<Timestamp> {
         let noted = self.usage.reads.lock().get(&uid).copied();
@@ -47,8 +52,9 @@ impl Vault {
         let mut noted: Vec<_> = self.usage.reads.lock().iter().map(|(k, v)| (*k, *v)).collect();
         let reads = noted.len();
         {
-            let written = self.usage.written.lock();
-            for token in self.rights.tokens() {
+            let (mut written, tokens) = (self.usage.written.lock(), self.rights.tokens());
+            written.retain(|id, _| self.rights.token(*id).is_some());
+            for token in tokens {
                 let id = token.record.id;
                 let used = token.used().filter(|used| written.get(&id) != Some(used));
                 noted.extend(used.map(|used| (id, used)));

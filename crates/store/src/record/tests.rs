@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use authz::{Right, Role, Scope};
+use authz::{ActionKind, Narrowing, Right, Role, Scope};
 use domain::{
     BindingKind, Labels, NamePattern, Namespace, OrgName, ProjectName, ProjectPath, ProjectionMode,
     ProjectionRule, Retired, Revision, SecretName, SecretPath, SecretType, Timestamp, Uid,
@@ -77,13 +77,56 @@ fn token() -> TokenRecord {
         id: UID,
         hash: [b'h'; 32],
         description: "ci".to_owned(),
-        rights: vec![
+        holder: TokenHolder::Itself(vec![
             Right::new(Role::Writer, Scope::Project(project())).unwrap(),
             Right::new(Role::Admin, Scope::WholeStore).unwrap(),
-        ],
+        ]),
         created_at: Timestamp::from_unix_millis(1),
         created_by: "me".to_owned(),
         expires: Some(Timestamp::from_unix_millis(9)),
+        session: false,
+    }
+}
+
+fn session() -> TokenRecord {
+    let narrowing = Narrowing {
+        projects: Some(vec![project()]),
+        actions: Some([ActionKind::List, ActionKind::Use].into_iter().collect()),
+    };
+    TokenRecord { holder: TokenHolder::Principal(UID, narrowing), session: true, ..token() }
+}
+
+fn principal(kind: PrincipalKind) -> PrincipalRecord {
+    let grant = |role, scope| Grant {
+        id: UID,
+        right: Right::new(role, scope).unwrap(),
+        created_at: Timestamp::from_unix_millis(5),
+        created_by: "me".to_owned(),
+    };
+    PrincipalRecord {
+        uid: UID,
+        kind,
+        name: "al".to_owned(),
+        created_at: Timestamp::from_unix_millis(1),
+        created_by: "me".to_owned(),
+        disabled: true,
+        password: Some(b"hash".to_vec()).filter(|_| kind == PrincipalKind::User),
+        password_set_at: Timestamp::from_unix_millis(2),
+        members: vec![UID; usize::from(kind == PrincipalKind::Group)],
+        grants: vec![
+            grant(Role::Owner, Scope::Org(OrgName::default_org())),
+            grant(Role::Read, Scope::Below(secret())),
+            grant(Role::Manage, Scope::Secret(secret(), UID)),
+        ],
+    }
+}
+
+fn org() -> OrgRecord {
+    OrgRecord {
+        uid: UID,
+        created_at: Timestamp::from_unix_millis(1),
+        created_by: "me".to_owned(),
+        deleting: true,
     }
 }
 
@@ -105,8 +148,22 @@ fn golden_records() {
     );
     assert_eq!(
         shown(&token().encode()),
-        r"\x010123456789abcdefhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh000\x02ci0000000\x01000\x02me0000000\t000\x02\x08000\x07default000\x02ml\x01"
+        r"\x020123456789abcdefhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh000\x02ci0000000\x01000\x02me0000000\t00000\x02\x08\x02000\x07default000\x02ml\x010"
     );
+    assert_eq!(
+        shown(&session().encode()),
+        r"\x020123456789abcdefhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh000\x02ci0000000\x01000\x02me0000000\t\x01\x010123456789abcdef\x03000\x01000\x07default000\x02ml\x01\x10"
+    );
+    assert_eq!(
+        shown(&principal(PrincipalKind::User).encode()),
+        r"\x010123456789abcdef\x01000\x02al0000000\x01000\x02me\x01\x01000\x04hash0000000\x020000000\x030123456789abcdef0000000\x05000\x02me\x05\x01000\x07default0123456789abcdef0000000\x05000\x02me\n\x03000\x07default000\x02ml000\x02hf0123456789abcdef0000000\x05000\x02me\t\x04000\x07default000\x02ml000\x02hf0123456789abcdef"
+    );
+    assert_eq!(
+        shown(&principal(PrincipalKind::Group).encode()),
+        r"\x010123456789abcdef\x03000\x02al0000000\x01000\x02me\x01000000000000\x02000\x010123456789abcdef000\x030123456789abcdef0000000\x05000\x02me\x05\x01000\x07default0123456789abcdef0000000\x05000\x02me\n\x03000\x07default000\x02ml000\x02hf0123456789abcdef0000000\x05000\x02me\t\x04000\x07default000\x02ml000\x02hf0123456789abcdef"
+    );
+    assert_eq!(shown(&org().encode()), r"\x010123456789abcdef0000000\x01000\x02me\x01");
+    assert_eq!(shown(&encode_last_use(Timestamp::from_unix_millis(7))), r"\x010000000\x07");
     assert_eq!(
         shown(&change().encode()),
         r"\x01\x030123456789abcdef\x02000\x07default000\x02ml000\x02hf0000000\x02000\x06sealed"
@@ -132,7 +189,19 @@ fn golden_records() {
 fn every_record_survives_and_every_truncation_is_refused() {
     assert_eq!(Head::decode(&head().encode()), Ok(head()));
     assert_eq!(ProjectRecord::decode(&project_record().encode()), Ok(project_record()));
-    assert_eq!(TokenRecord::decode(&token().encode()), Ok(token()));
+    for token in [token(), session()] {
+        assert_eq!(TokenRecord::decode(&token.encode()), Ok(token));
+    }
+    for kind in [PrincipalKind::User, PrincipalKind::Machine, PrincipalKind::Group] {
+        let bytes = principal(kind).encode();
+        assert_eq!(PrincipalRecord::decode(&bytes), Ok(principal(kind)));
+        for length in 0..bytes.len() {
+            assert!(PrincipalRecord::decode(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+    assert_eq!(OrgRecord::decode(&org().encode()), Ok(org()));
+    let at = Timestamp::from_unix_millis(7);
+    assert_eq!(decode_last_use(&encode_last_use(at)), Ok(at));
     let bytes = head().encode();
     for length in 0..bytes.len() {
         assert!(Head::decode(&bytes[..length]).is_err(), "{length}");
@@ -163,6 +232,11 @@ fn every_seed_of_a_record_holds() {
         ("head", head().encode()),
         ("project", project_record().encode()),
         ("token", token().encode()),
+        ("session", session().encode()),
+        ("user", principal(PrincipalKind::User).encode()),
+        ("group", principal(PrincipalKind::Group).encode()),
+        ("org", org().encode()),
+        ("last_use", encode_last_use(Timestamp::from_unix_millis(7))),
         ("change", change().encode()),
         ("tombstone", encode_tombstone(&gone)),
         ("bound_path", encode_bound_path(&secret())),
@@ -173,17 +247,21 @@ fn every_seed_of_a_record_holds() {
 
 proptest! {
     #[test]
-    fn what_is_decoded_was_encoded_exactly_so(seed in 0usize..4, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn what_is_decoded_was_encoded_exactly_so(seed in 0usize..7, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut bytes = match seed {
             0 => head().encode(),
             1 => project_record().encode(),
             2 => token().encode(),
+            3 => session().encode(),
+            4 => principal(PrincipalKind::User).encode(),
+            5 => principal(PrincipalKind::Group).encode(),
             _ => change().encode(),
         };
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(head) = Head::decode(&bytes) { prop_assert_eq!(head.encode(), bytes.clone()); }
         if let Ok(project) = ProjectRecord::decode(&bytes) { prop_assert_eq!(project.encode(), bytes.clone()); }
+        if let Ok(principal) = PrincipalRecord::decode(&bytes) { prop_assert_eq!(principal.encode(), bytes.clone()); }
         if let Ok(token) = TokenRecord::decode(&bytes) { prop_assert_eq!(token.encode(), bytes.clone()); }
         if let Ok(change) = Change::decode(&bytes) { prop_assert_eq!(change.encode(), bytes.clone()); }
         if let Ok(retired) = decode_tombstone(&bytes) { prop_assert_eq!(encode_tombstone(&retired), bytes); }

@@ -20,11 +20,11 @@ pub(super) fn bind_as(
         Ok(match kind {
             Owner => {
                 let to = decide(actor, to.clone(), now).map_err(|_| unusable())?;
-                BindingPermit::Owner(share, to)
+                BindingPermit::Owner(Sharing::Share(share), to)
             }
             Members => {
                 let to = decide(actor, to.clone(), now).map_err(|_| unusable())?;
-                BindingPermit::Members(share, to)
+                BindingPermit::Members(Sharing::Share(share), to)
             }
         })
     };
@@ -164,10 +164,10 @@ fn a_permit_for_another_secret_project_kind_or_actor_binds_nothing() {
     running.create("other", "1").unwrap();
     let unbind = || UnbindingPermit::Secret(running.may(secret("hf")));
     let owner = |name: &str, to: &str| {
-        BindingPermit::Owner(running.may(secret(name)), running.may(project(to)))
+        BindingPermit::Owner(Sharing::Share(running.may(secret(name))), running.may(project(to)))
     };
     let members = |name: &str, to: &str| {
-        BindingPermit::Members(running.may(secret(name)), running.may(project(to)))
+        BindingPermit::Members(Sharing::Share(running.may(secret(name))), running.may(project(to)))
     };
     for (kind, permit) in [
         (Owner, &(|| owner("other", "a")) as &dyn Fn() -> BindingPermit),
@@ -184,7 +184,10 @@ fn a_permit_for_another_secret_project_kind_or_actor_binds_nothing() {
     let foreign = || {
         let (share, to) = (secret("hf"), project("a"));
         let share = decide::<Share, _>(&stranger, share, running.now()).unwrap();
-        BindingPermit::Owner(share, decide::<Use, _>(&stranger, to, running.now()).unwrap())
+        BindingPermit::Owner(
+            Sharing::Share(share),
+            decide::<Use, _>(&stranger, to, running.now()).unwrap(),
+        )
     };
     let done = bind_with(&running, &foreign, &unbind, &[("a", Owner)]);
     refused!(done, VaultError::RightsChanged);
@@ -197,7 +200,9 @@ fn a_permit_for_another_secret_project_or_actor_unbinds_nothing() {
     let (_home, running) = with_others();
     running.create("other", "1").unwrap();
     running.bind("hf", &[("a", Owner)]).unwrap();
-    let bind = || BindingPermit::Owner(running.may(secret("hf")), running.may(project("a")));
+    let bind = || {
+        BindingPermit::Owner(Sharing::Share(running.may(secret("hf"))), running.may(project("a")))
+    };
     let elsewhere = || UnbindingPermit::Secret(running.may(secret("other")));
     refused!(bind_with(&running, &bind, &elsewhere, &[]), VaultError::NotFound);
     let elsewhere = || UnbindingPermit::Project(running.may(project("b")));
@@ -248,7 +253,10 @@ fn as_many_bindings_as_may_be_are_replaced_in_one_act_beside_a_new_version() {
     for names in [first, second] {
         let wanted = |_: &[Binding]| targets(names);
         let may_bind = |to: &ProjectPath, _| {
-            Ok(BindingPermit::Owner(running.may(secret("hf")), running.may(to.clone())))
+            Ok(BindingPermit::Owner(
+                Sharing::Share(running.may(secret("hf"))),
+                running.may(to.clone()),
+            ))
         };
         let may_unbind = |_: &ProjectPath| Ok(UnbindingPermit::Secret(running.may(secret("hf"))));
         let bindings =
@@ -321,7 +329,7 @@ fn a_secret_is_made_with_its_bindings() {
     let (_home, running) = with_others();
     let wanted = |_: &[Binding]| -> Targets { vec![(project("a"), Owner)] };
     let may_bind = |to: &ProjectPath, _| {
-        Ok(BindingPermit::Owner(running.may(secret("new")), running.may(to.clone())))
+        Ok(BindingPermit::Owner(Sharing::Make(running.may(secret("new"))), running.may(to.clone())))
     };
     let may_unbind = |_: &ProjectPath| Err(VaultError::NotFound);
     let rebinding = Rebinding { wanted: &wanted, may_bind: &may_bind, may_unbind: &may_unbind };

@@ -266,12 +266,12 @@ fn grave(running: &Running, view: &SecretView) -> (Key, Revision) {
 fn a_purge_that_was_cut_off_says_what_is_lost_and_is_made_again() {
     let (home, running) = with_versions(95, 100);
     let (key, deleted) = grave(&running, &running.delete("hf").unwrap());
-    assert!(!running.vault.purge_some(&key, deleted, None).unwrap());
+    assert!(!running.vault.purge_some(&key, deleted, &Basis::default()).unwrap());
     running.check_records();
     let again = home.killed().start();
     again.check_records();
     let uid = again.heads(&KeyRange::all_deleted_heads())[0].uid;
-    let view = again.vault.deleted_secret(&again.may(project("ml")), uid).unwrap();
+    let view = again.vault.deleted_secret(&again.may(PartOfProject(project("ml"))), uid).unwrap();
     assert_eq!(numbers(&view, Destroyed), (1..=40).collect::<Vec<_>>());
     assert_eq!(view.resource_version.revision(), deleted, "a silent act is none that clients see");
     again.purge("hf", None).unwrap();
@@ -280,7 +280,7 @@ fn a_purge_that_was_cut_off_says_what_is_lost_and_is_made_again() {
 
     let back = running.undelete("hf", "hf", None).unwrap();
     assert_eq!(numbers(&back, Live), (41..=95).collect::<Vec<_>>());
-    refused!(running.vault.purge_some(&key, deleted, None), VaultError::NotFound);
+    refused!(running.vault.purge_some(&key, deleted, &Basis::default()), VaultError::NotFound);
     assert_eq!(running.reveal("hf", None).unwrap(), "95");
     running.check_records();
 }
@@ -294,8 +294,8 @@ fn a_purge_ends_when_its_secret_came_back_even_if_it_was_deleted_again() {
     running.undelete("hf", "hf", None).unwrap();
     let (same, second) = grave(&running, &running.delete("hf").unwrap());
     assert_eq!((&same, second > first), (&key, true));
-    refused!(running.vault.purge_some(&key, first, None), VaultError::NotFound);
-    assert!(running.vault.purge_some(&key, second, None).unwrap());
+    refused!(running.vault.purge_some(&key, first, &Basis::default()), VaultError::NotFound);
+    assert!(running.vault.purge_some(&key, second, &Basis::default()).unwrap());
 }
 
 /// Both rest on the same record, and one of them finds it changed.

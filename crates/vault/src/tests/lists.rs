@@ -64,8 +64,8 @@ fn shelf() -> (Home, Shelf) {
 }
 
 impl Shelf {
-    fn permits(&self, homes: &[&str]) -> Vec<Permit<List, ProjectPath>> {
-        homes.iter().map(|name| self.running.may(project(name))).collect()
+    fn permits(&self, homes: &[&str]) -> Vec<Permit<List, PartOfProject>> {
+        homes.iter().map(|name| self.running.may(PartOfProject(project(name)))).collect()
     }
 
     fn page(&self, homes: &[&str], query: &ListQuery) -> Result<ListPage<SecretView>, VaultError> {
@@ -146,6 +146,9 @@ fn query() -> impl Strategy<Value = ListQuery> {
                 kind,
                 name_prefix: prefix.to_owned(),
                 name_contains: contains.to_owned(),
+                unused_since: None,
+                older_than: None,
+                rotation_due: None,
                 sort,
                 descending,
                 limit,
@@ -241,7 +244,7 @@ fn a_list_that_goes_on_behind_what_the_log_still_knows_is_gone() {
     running.make_project("ml", Vec::new());
     running.create("a", "1").unwrap();
     running.create("b", "1").unwrap();
-    let permits = [running.may(project("ml"))];
+    let permits = [running.may(PartOfProject(project("ml")))];
     let next = running.vault.secrets(&permits, &all_by_name(1)).unwrap().next;
     let query = ListQuery { continue_: next, ..all_by_name(1) };
     assert_eq!(running.vault.secrets(&permits, &query).unwrap().items.len(), 1);
@@ -327,7 +330,7 @@ fn crowd(count: usize) -> (Home, Running) {
 #[test]
 fn a_page_looks_at_so_many_records_and_no_more() {
     let (_home, running) = crowd(2 * MAX_LOOKED + 1);
-    let permits = [running.may(project("ml"))];
+    let permits = [running.may(PartOfProject(project("ml")))];
     let selector = LabelSelector::parse("last").unwrap();
     let mut query = ListQuery { selector, ..all_by_name(5) };
     for _ in 0..2 {
@@ -344,7 +347,7 @@ fn a_page_looks_at_so_many_records_and_no_more() {
 #[test]
 fn too_many_to_sort_is_said_by_its_field() {
     let (_home, running) = crowd(MAX_SORTED);
-    let permits = [running.may(project("ml"))];
+    let permits = [running.may(PartOfProject(project("ml")))];
     let query = ListQuery { sort: Sort::Created, ..all_by_name(3) };
     assert_eq!(running.vault.secrets(&permits, &query).unwrap().items.len(), 3);
     running.create("one more", "1").unwrap();

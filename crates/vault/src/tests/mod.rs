@@ -6,6 +6,7 @@ mod history;
 mod lists;
 mod model;
 mod projects;
+mod rights;
 mod secrets;
 mod tokens;
 mod watch;
@@ -16,8 +17,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use authz::{
-    Action, Actor, Administer, Create, Delete, List, Permit, Resource, Right, Role, Scope, Share,
-    Update, Use, WholeStore, decide,
+    Action, Actor, Administer, Create, Delete, List, PartOfProject, Permit, Resource, Right, Role,
+    Scope, Share, Update, Use, WholeStore, decide,
 };
 use crypto::{RootKey, StoreId};
 use domain::{
@@ -83,8 +84,13 @@ impl Home {
         let options = SledOptions { keep_events: self.keep_events, ..SledOptions::default() };
         let engine = Arc::new(SledEngine::open(data, store, options).unwrap());
         let clock = self.clock.clone();
-        let vault =
-            Vault::open(engine.clone(), engine.incarnation(), keyring, clock, self.settings);
+        let vault = Vault::open(
+            engine.clone(),
+            engine.incarnation(),
+            keyring,
+            clock,
+            self.settings.clone(),
+        );
         (engine, vault)
     }
 
@@ -101,7 +107,8 @@ impl Home {
         let dir = tempfile::tempdir().unwrap();
         copy_tree(self.dir.path(), dir.path());
         let (keyring, root, clock) = (self.keyring.clone(), self.root.clone(), self.clock.clone());
-        Self { dir, keyring, root, clock, settings: self.settings, keep_events: self.keep_events }
+        let (settings, keep_events) = (self.settings.clone(), self.keep_events);
+        Self { dir, keyring, root, clock, settings, keep_events }
     }
 }
 
@@ -145,7 +152,9 @@ impl Running {
 
     fn make_project(&self, name: &str, rules: Vec<ProjectionRule>) {
         let new = NewProject { rules, keep_versions: None };
-        self.vault.create_project(&self.may(WholeStore), &project(name), new).unwrap();
+        let all = self.may(WholeStore);
+        let permit = self.may(OrgName::default_org());
+        self.vault.create_project(&permit, Some(&all), &project(name), new).unwrap();
     }
 
     fn create(&self, name: &str, value: &str) -> Result<SecretView, VaultError> {
@@ -217,7 +226,7 @@ impl Running {
     }
 
     fn mint_rights(&self, rights: Vec<Right>) -> MintedToken {
-        let new = NewToken { description: "MARKER-description".to_owned(), rights, expires: None };
+        let new = new_token("MARKER-description", rights, None);
         self.vault.create_token(&self.may(WholeStore), new).unwrap()
     }
 
@@ -270,6 +279,11 @@ impl Running {
         });
         assert_eq!(BTreeSet::from_iter(self.keys(0x0c)), bound.collect::<BTreeSet<_>>());
     }
+}
+
+fn new_token(description: &str, rights: Vec<Right>, expires: Option<Timestamp>) -> NewToken {
+    let holder = NewHolder::Itself(rights);
+    NewToken { description: description.to_owned(), holder, expires, jwt: false }
 }
 
 fn new_secret(value: &str) -> NewSecret<'static> {

@@ -158,7 +158,8 @@ impl Watcher {
 
     fn list(&mut self, running: &Running, next: Option<String>, mut so_far: Picture) {
         let query = ListQuery { limit: 2, continue_: next, ..ListQuery::default() };
-        let page = match running.vault.secrets(&[running.may(project("ml"))], &query) {
+        let page = match running.vault.secrets(&[running.may(PartOfProject(project("ml")))], &query)
+        {
             Ok(page) => page,
             Err(VaultError::Gone { .. }) => return self.relisted += 1,
             Err(other) => panic!("{other}"),
@@ -273,7 +274,7 @@ fn start(home: &Home) -> Running {
 
 fn picture(running: &Running) -> Picture {
     let query = ListQuery { limit: 100, ..ListQuery::default() };
-    let all = running.vault.secrets(&[running.may(project("ml"))], &query).unwrap();
+    let all = running.vault.secrets(&[running.may(PartOfProject(project("ml")))], &query).unwrap();
     all.items.iter().map(|view| (view.head.uid, Seen::of(view))).collect()
 }
 

@@ -1,5 +1,7 @@
 //! Projects: removed when nothing needs them, and not before.
 
+use authz::SeenProject;
+
 use super::*;
 
 #[test]
@@ -51,7 +53,7 @@ fn a_project_that_a_token_names_stays_and_a_token_names_only_projects_that_exist
     running.vault.revoke_token(&admin, token.view.id).unwrap();
     running.vault.delete_project(&remove, None).unwrap();
     let rights = vec![Right::new(Role::Writer, Scope::Project(project("ml"))).unwrap()];
-    let new = NewToken { description: String::new(), rights, expires: None };
+    let new = new_token("", rights, None);
     let refused = running.vault.create_token(&admin, new).err();
     assert!(matches!(refused, Some(VaultError::Invalid(invalid)) if invalid.field == "rights"));
 }
@@ -61,7 +63,8 @@ fn a_project_that_a_token_names_stays_and_a_token_names_only_projects_that_exist
 fn a_refused_removal_leaves_the_projects_version_alone() {
     let (_home, running) = Running::with_project();
     running.create("hf", "1").unwrap();
-    let list = decide::<List, _>(&running.admin, project("ml"), running.now()).unwrap();
+    let list =
+        decide::<List, _>(&running.admin, SeenProject(project("ml")), running.now()).unwrap();
     let before = running.vault.project(&list).unwrap().resource_version;
     let remove = decide::<Administer, _>(&running.admin, project("ml"), running.now()).unwrap();
     assert!(running.vault.delete_project(&remove, None).is_err());

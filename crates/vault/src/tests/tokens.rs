@@ -23,7 +23,7 @@ fn a_token_survives_a_restart_ends_at_its_time_and_is_not_stored() {
     let permit = decide::<Administer, _>(&running.admin, WholeStore, running.now()).unwrap();
     let expires = Some(running.now().plus_seconds(60));
     let rights = vec![Right::new(Role::Admin, Scope::WholeStore).unwrap()];
-    let new = NewToken { description: String::new(), rights, expires };
+    let new = new_token("", rights, expires);
     let token = running.vault.create_token(&permit, new).unwrap();
     drop(running);
     let again = home.start();
@@ -39,7 +39,7 @@ fn a_token_survives_a_restart_ends_at_its_time_and_is_not_stored() {
 fn the_last_administrators_token_stays() {
     let (_home, running) = Running::with_project();
     let permit = decide::<Administer, _>(&running.admin, WholeStore, running.now()).unwrap();
-    let own = running.admin.as_token().unwrap().id;
+    let own = running.admin.token().unwrap().id;
     let refused = running.vault.revoke_token(&permit, own);
     assert!(matches!(refused, Err(VaultError::LastAdministrator)));
     running.mint(Role::Admin, Scope::WholeStore);
