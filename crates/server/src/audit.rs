@@ -20,6 +20,7 @@ use vault::SecretView;
 use crate::answer::Failure;
 use crate::app::App;
 use crate::caller::{AskedBy, Peer};
+use crate::extract::drain;
 
 /// What a handler says of its request beyond what the path and the answer say.
 #[derive(Clone, Default)]
@@ -52,6 +53,8 @@ pub(crate) struct About {
     pub(crate) version: Option<u64>,
     /// The resource version that was read or made.
     pub(crate) resource_version: Option<String>,
+    /// What else there is to say.
+    pub(crate) detail: Option<String>,
 }
 
 impl About {
@@ -62,12 +65,19 @@ impl About {
             uid: Some(view.head.uid.to_string()),
             version,
             resource_version: Some(view.resource_version.to_string()),
+            detail: None,
         }
     }
 
     /// Something with a name.
     pub(crate) fn named(resource: impl Into<String>) -> Self {
         Self { resource: Some(resource.into()), ..Self::default() }
+    }
+
+    /// The same, with something else to say.
+    pub(crate) fn detail(mut self, detail: String) -> Self {
+        self.detail = Some(detail);
+        self
     }
 
     /// Puts it into an answer.
@@ -119,6 +129,7 @@ pub(crate) async fn record(State(app): State<App>, mut request: Request, next: N
     };
     let changes = method != Method::GET;
     if changes && !app.audit().is_ready() {
+        drain(request).await;
         let detail =
             "The audit log cannot be written, so nothing is changed; the daemon's log says why.";
         return Failure(Problem::new(ProblemKind::Busy, detail)).into_response();
@@ -155,7 +166,7 @@ pub(crate) async fn record(State(app): State<App>, mut request: Request, next: N
         resource_version: about.resource_version.or_else(|| tag(&response)),
         outcome,
         status: Some(response.status().as_u16()),
-        detail: None,
+        detail: about.detail,
     };
     let receipt = app.audit().append(&entry);
     let written = match changes && outcome == Outcome::Ok {

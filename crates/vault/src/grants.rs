@@ -134,7 +134,7 @@ impl Vault {
     /// # Errors
     /// When there is none of that identity, the actor could not have given it, or no administrator
     /// would be left.
-    pub fn revoke_grant(&self, actor: &Actor, id: Uid) -> Result<(), VaultError> {
+    pub fn revoke_grant(&self, actor: &Actor, id: Uid) -> Result<GrantView, VaultError> {
         let _one_at_a_time = self.rights_writes.lock();
         let all = self.rights.principals();
         let found = all.iter().find_map(|principal| {
@@ -155,7 +155,8 @@ impl Vault {
         let mut record = principal.record.clone();
         record.grants.retain(|grant| grant.id != id);
         self.check_administrators(&Without { instead: Some(&record), ..Without::default() })?;
-        self.rewrite_grants(Commit::default(), record, principal.changed_at, actor)
+        self.rewrite_grants(Commit::default(), record, principal.changed_at, actor)?;
+        Ok(self.grant_view(&principal.record, grant))
     }
 
     /// The grants at a place, and those below it where they are wanted.

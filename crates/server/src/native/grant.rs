@@ -57,7 +57,7 @@ pub(super) async fn create(
             Ok(vault.grant(&permit, &scope, &new)?)
         })
         .await?;
-    Ok(About::named(view.uri.as_str()).of(json(StatusCode::CREATED, &body(&view))))
+    Ok(about(&view).of(json(StatusCode::CREATED, &body(&view))))
 }
 
 /// Takes a right back.
@@ -67,8 +67,8 @@ pub(super) async fn revoke(
     _: NoQuery,
     OfId(id): OfId,
 ) -> Result<Response, Failure> {
-    app.act(caller, move |vault, actor| Ok(vault.revoke_grant(actor, id)?)).await?;
-    Ok(no_content())
+    let view = app.act(caller, move |vault, actor| Ok(vault.revoke_grant(actor, id)?)).await?;
+    Ok(about(&view).of(no_content()))
 }
 
 /// A project's members.
@@ -108,7 +108,7 @@ pub(super) async fn put_member(
             Ok(granted)
         })
         .await?;
-    Ok(json(StatusCode::OK, &body(&view)))
+    Ok(about(&view).of(json(StatusCode::OK, &body(&view))))
 }
 
 /// Ends a membership.
@@ -118,6 +118,7 @@ pub(super) async fn delete_member(
     _: NoQuery,
     OfMember(path, kind, name): OfMember,
 ) -> Result<Response, Failure> {
+    let full = format!("{}:{name}", kind.as_str());
     app.act(caller, move |vault, actor| {
         let (scope, permit) = administer(vault, actor, &path)?;
         let theirs = roles_of(vault, &permit, &scope, kind, &name);
@@ -130,7 +131,12 @@ pub(super) async fn delete_member(
         Ok(())
     })
     .await?;
-    Ok(no_content())
+    Ok(About::default().detail(full).of(no_content()))
+}
+
+/// What the audit log says of a grant.
+fn about(view: &GrantView) -> About {
+    About::named(view.uri.as_str()).detail(format!("{} to {}", view.role, view.subject))
 }
 
 /// Who may do what with a secret, and why.
