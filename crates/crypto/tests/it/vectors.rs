@@ -100,6 +100,21 @@ fn metadata_vectors_hold() {
     }
 }
 
+/// What the layout refuses is refused before any key is tried.
+#[test]
+fn a_table_that_lacks_a_kind_or_is_out_of_order_is_no_keyring() {
+    let mut refused = 0;
+    for vector in read(include_str!("../vectors/keyring.txt")) {
+        let name = vector.text("name");
+        if ["no-", "kinds-", "ids-"].iter().any(|fault| name.starts_with(fault)) {
+            refused += 1;
+            let slots = Keyring::slots(&vector.bytes("keyring"));
+            assert_eq!(slots.err(), Some(KeyringError::Damaged), "{name}");
+        }
+    }
+    assert_eq!(refused, 6);
+}
+
 /// The first keyring is one as a rotation leaves it.
 #[test]
 fn the_newest_key_of_each_kind_is_current() {
