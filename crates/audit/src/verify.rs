@@ -404,14 +404,15 @@ impl<'a> Check<'a> {
         }
         (self.unsigned, self.unsigned_is_told) = (0, false);
         match statement {
-            // Nothing but the torn line is missing.
+            // Nothing but the torn line is missing: this one follows, or the first of its file between.
             Statement::Break(found)
-                if found.reason == Reason::Torn && found.after_seq + 1 == line.seq =>
+                if found.reason == Reason::Torn
+                    && found.after_seq + if self.line == 2 { 2 } else { 1 } >= line.seq =>
             {
+                let cut = found.cut_bytes;
                 self.notice(format!(
-                    "after a crash {} bytes of a line without an end were cut off",
-                    found.cut_bytes
-                ))
+                    "after a crash {cut} bytes of a line without an end were cut off"
+                ));
             }
             Statement::Break(found) => {
                 let expected = found.expected().map_or(0, |expected| expected.seq);
