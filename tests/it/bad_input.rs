@@ -403,7 +403,7 @@ fn a_body_of_another_shape_is_refused_at_its_field() {
                 "spec.projectionRules",
             ),
             to("unknown field in a token", TOKENS, r#"{"rights":[],"secret":"MARKER"}"#, "secret"),
-            to("a token without rights", TOKENS, r#"{"description":"MARKER"}"#, "body"),
+            to("a token without rights", TOKENS, r#"{"description":"MARKER"}"#, "rights"),
         ],
     );
 }
