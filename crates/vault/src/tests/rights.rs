@@ -96,7 +96,7 @@ fn a_right_that_is_taken_back_between_decision_and_commit_voids_the_act() {
             &(|| running.grant(&running.admin, "user:alice", "secret://default/ml", Role::Writer))
                 as &dyn Fn() -> Result<GrantView, VaultError>,
             &(|given: &GrantView| {
-                drop(running.vault.revoke_grant(&running.admin, given.id).unwrap())
+                drop(running.vault.revoke_grant(&running.admin, given.id).unwrap());
             }) as &dyn Fn(&GrantView),
         ),
         (
