@@ -296,6 +296,32 @@ fn somebody_administers_the_store_whatever_is_taken_away() {
 }
 
 #[test]
+fn a_machine_account_counts_as_an_administrator_with_a_whole_token_only() {
+    let (_home, running) = Running::with_project();
+    let first = running.admin.token().unwrap().id;
+    for machine in ["a", "b", "c"] {
+        running.make(PrincipalKind::Machine, machine).unwrap();
+        let to = format!("machine:{machine}");
+        running.grant(&running.admin, &to, "secret://default", Role::Admin).unwrap();
+    }
+    let mint = |machine: &str, narrowing: Narrowing| {
+        let holder = NewHolder::Machine(name(machine), narrowing);
+        let new = NewToken { description: String::new(), holder, expires: None, jwt: false };
+        running.vault.create_token(&running.may(WholeStore), new).unwrap()
+    };
+    let revoke = |id| running.vault.revoke_token(&running.may(WholeStore), id);
+    refused!(revoke(first), VaultError::LastAdministrator);
+    mint("b", Narrowing { projects: Some(vec![project("ml")]), actions: None });
+    refused!(revoke(first), VaultError::LastAdministrator);
+    // Whichever of them is looked at first.
+    let whole = mint("c", Narrowing::default());
+    revoke(first).unwrap();
+    let last = running.vault.authenticate(&whole.text).unwrap();
+    let permit = decide::<Administer, _>(&last, WholeStore, running.now()).unwrap();
+    refused!(running.vault.revoke_token(&permit, whole.view.id), VaultError::LastAdministrator);
+}
+
+#[test]
 fn a_removed_user_leaves_nothing_that_opens_anything() {
     let (_home, running) = Running::with_project();
     let alice = running.user("alice");
