@@ -162,7 +162,8 @@ mod tests {
             store: *b"0123456789abcdef",
             incarnation: Incarnation::new(1),
             revision: Revision::new(revision),
-            anchor: (revision > 0).then_some(Anchor { seq: 772, hash: *b"0123456789abcdef0123456789abcdef" }),
+            anchor: (revision > 0)
+                .then_some(Anchor { seq: 772, hash: *b"0123456789abcdef0123456789abcdef" }),
         }
     }
 

@@ -15,8 +15,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{self, Sender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 pub use data_dir::DataDir;
-pub use head_file::{HeadView, read_head};
 use data_dir::{remove_dir_if_there, rename, sync_dir};
 use head_file::{Head, HeadFile};
+pub use head_file::{HeadView, read_head};
 use meta::{Meta, decode_event, event_position};
 use raw::Raw;
 use reserve::Reserve;
@@ -326,11 +326,8 @@ impl SledEngine {
             failure: None,
         };
         let revisions = watch::Sender::new(meta.revision);
-        let shared = Arc::new(Shared {
-            visible: RwLock::new(visible),
-            revisions,
-            anchors: OnceLock::new(),
-        });
+        let shared =
+            Arc::new(Shared { visible: RwLock::new(visible), revisions, anchors: OnceLock::new() });
         let keep_events = options.keep_events;
         let blobs = dir.store().join("blobs");
         let writer = Writer {
