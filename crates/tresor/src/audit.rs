@@ -278,22 +278,6 @@ mod tests {
     use super::*;
     use crate::root_key::RootSource;
 
-    struct KeyringSigner(Keyring);
-
-    impl Signer for KeyringSigner {
-        fn key_id(&self) -> u32 {
-            self.0.audit_key().id
-        }
-
-        fn public_key(&self) -> [u8; 32] {
-            self.0.audit_key().bytes
-        }
-
-        fn sign(&self, message: &[u8]) -> [u8; 64] {
-            self.0.sign_audit(message)
-        }
-    }
-
     #[derive(Parser)]
     struct Line {
         #[command(subcommand)]
@@ -317,11 +301,13 @@ mod tests {
         let dir = DataDir::create(data_dir).unwrap();
         SledEngine::create(&dir, *store.as_bytes()).unwrap();
         let engine = SledEngine::open(dir, *store.as_bytes(), SledOptions::default()).unwrap();
-        let signer = Arc::new(KeyringSigner(keyring));
-        let key = signer.public_key().iter().map(|byte| format!("{byte:02x}")).collect();
-        let settings = Settings::default();
-        let store = *store.as_bytes();
-        let log = open_audit(&settings, data_dir, signer, store, engine.anchor()).unwrap();
+        let (engine, settings) = (Arc::new(engine), Settings::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let kept = vault::Settings::default();
+        let vault = Vault::open(engine.clone(), engine.incarnation(), keyring, clock, kept);
+        let vault = Arc::new(vault.unwrap());
+        let key = vault.audit_key().bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let log = open_audit(&settings, data_dir, &vault, engine.anchor()).unwrap();
         let told = log.clone();
         engine.anchor_with(move || told.anchor());
         for (actor, outcome) in
