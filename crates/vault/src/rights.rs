@@ -184,7 +184,7 @@ impl Rights {
     /// made.
     pub(crate) fn has_administrator(&self, without: &Without<'_>, now: Timestamp) -> bool {
         let table = self.0.read();
-        let mut tokens =
+        let tokens =
             table.tokens.values().filter(|t| t.lasts(now) && without.token != Some(t.record.id));
         if tokens.clone().any(|token| token.own.as_ref().is_some_and(|own| is_admin(&own.held))) {
             return true;
@@ -214,7 +214,7 @@ impl Rights {
                 matches!(&token.record.holder, TokenHolder::Principal(uid, narrowing)
                     if *uid == record.uid && *narrowing == Narrowing::default())
             };
-            record.password.is_some() || tokens.any(|token| whole(&token))
+            record.password.is_some() || tokens.clone().any(|token| whole(&token))
         })
     }
 
