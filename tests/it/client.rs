@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -115,31 +117,39 @@ impl Connection {
         Ok(answer)
     }
 
-    /// An answer's status and headers, without its body.
     fn head(&mut self) -> io::Result<Answer> {
-        let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let status_line = self.line()?;
-        let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.ok_or_else(|| malformed(&status_line))?;
-        let mut headers = Vec::new();
-        loop {
-            let line = self.line()?;
-            if line.is_empty() {
-                break;
-            }
-            let (name, value) = line.split_once(':').ok_or_else(|| malformed(&line))?;
-            headers.push((name.to_owned(), value.trim().to_owned()));
-        }
-        Ok(Answer { status, headers, body: Vec::new() })
+        head(&mut self.reader)
     }
 
     fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        if self.reader.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(line.trim_end().to_owned())
+        line(&mut self.reader)
     }
+}
+
+/// An answer's status and headers, without its body.
+fn head(reader: &mut impl BufRead) -> io::Result<Answer> {
+    let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let status_line = line(reader)?;
+    let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or_else(|| malformed(&status_line))?;
+    let mut headers = Vec::new();
+    loop {
+        let line = line(reader)?;
+        if line.is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':').ok_or_else(|| malformed(&line))?;
+        headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    Ok(Answer { status, headers, body: Vec::new() })
+}
+
+fn line(reader: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(line.trim_end().to_owned())
 }
 
 /// A watch that is open: its lines, one by one.
@@ -347,6 +357,11 @@ impl Actor {
     }
 
     #[track_caller]
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send("PATCH", path, MERGE_PATCH, body.to_string().as_bytes())
+    }
+
+    #[track_caller]
     pub(crate) fn make_project(&self, name: &str) {
         self.post(PROJECTS, &json!({ "metadata": { "name": name } })).expect(201);
     }
@@ -368,6 +383,53 @@ impl Actor {
         self.mint(&json!({ "rights": [right(role, projects)] })).0
     }
 
+    /// Makes a user who has signed in: with [`PASSWORD`], and with a project of the same name.
+    #[track_caller]
+    pub(crate) fn make_user(&self, name: &str) -> Self {
+        self.post(USERS, &json!({ "metadata": { "name": name }, "password": PASSWORD }))
+            .expect(201);
+        self.sign_in(name, PASSWORD)
+    }
+
+    /// Makes a machine account, and a token of it that its actor uses.
+    #[track_caller]
+    pub(crate) fn make_machine(&self, name: &str) -> Self {
+        self.post(MACHINES, &json!({ "metadata": { "name": name } })).expect(201);
+        self.mint(&json!({ "machineAccount": name })).0
+    }
+
+    /// Someone signs in, from where this actor is.
+    #[track_caller]
+    pub(crate) fn sign_in(&self, name: &str, password: &str) -> Self {
+        let signed_in = self.try_sign_in(name, password).expect(201).json();
+        Self::new(self.address, signed_in["token"].as_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn try_sign_in(&self, name: &str, password: &str) -> Answer {
+        Self::anonymous(self.address)
+            .post(LOGIN, &json!({ "username": name, "password": password }))
+    }
+
+    /// Gives someone a role in a project.
+    #[track_caller]
+    pub(crate) fn make_member(&self, project: &str, subject: &str, role: &str) {
+        self.put(&member(project, subject), &json!({ "role": role })).expect(200);
+    }
+
+    /// Gives someone a role at a place; the identity of the grant.
+    #[track_caller]
+    pub(crate) fn give(&self, subject: &str, role: &str, uri: &str) -> String {
+        let wanted = json!({ "subject": subject, "role": role, "uri": uri });
+        let given = self.post(GRANTS, &wanted).expect(201).json();
+        given["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The token itself.
+    pub(crate) fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
     /// Makes a token as asked: its actor and its identity.
     #[track_caller]
     pub(crate) fn mint(&self, wanted: &Value) -> (Self, String) {
@@ -377,11 +439,65 @@ impl Actor {
     }
 }
 
+/// Whoever may open the operator's socket. Each request has a connection of its own.
+pub(crate) struct Operator {
+    socket: PathBuf,
+}
+
+impl Operator {
+    pub(crate) fn of(data_dir: &Path) -> Self {
+        Self { socket: data_dir.join("operator.sock") }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let mut headers = headers.to_vec();
+        headers.push(("Connection", "close"));
+        stream.write_all(&request(method, path, &headers, body)).unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut answer = head(&mut reader).unwrap();
+        reader.read_to_end(&mut answer.body).unwrap();
+        answer
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, JSON, body.to_string().as_bytes())
+    }
+}
+
 pub(crate) const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
 pub(crate) const MERGE_PATCH: &[(&str, &str)] = &[("Content-Type", "application/merge-patch+json")];
 pub(crate) const PROJECTS: &str = "/tresor/v1/orgs/default/projects";
 pub(crate) const TOKENS: &str = "/tresor/v1/tokens";
 pub(crate) const WHOAMI: &str = "/tresor/v1/whoami";
+
+pub(crate) const LOGIN: &str = "/tresor/v1/login";
+pub(crate) const USERS: &str = "/tresor/v1/users";
+pub(crate) const MACHINES: &str = "/tresor/v1/machine-accounts";
+pub(crate) const GROUPS: &str = "/tresor/v1/groups";
+pub(crate) const GRANTS: &str = "/tresor/v1/grants";
+pub(crate) const ORGS: &str = "/tresor/v1/orgs";
+pub(crate) const REVIEWS: &str = "/tresor/v1/access-reviews";
+pub(crate) const AUDIT: &str = "/tresor/v1/audit";
+/// A password that is taken for any user of these tests.
+pub(crate) const PASSWORD: &str = "correct-staple-lagoon-visa";
+
+pub(crate) fn user(name: &str) -> String {
+    format!("{USERS}/{name}")
+}
+
+pub(crate) fn member(project: &str, subject: &str) -> String {
+    format!("{PROJECTS}/{project}/members/{subject}")
+}
 
 pub(crate) fn project(name: &str) -> String {
     format!("{PROJECTS}/{name}")

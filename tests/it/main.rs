@@ -10,6 +10,7 @@
     reason = "a test that meets the unexpected stops, and says where"
 )]
 
+mod audit;
 mod bad_input;
 mod bindings;
 mod client;
@@ -21,9 +22,11 @@ mod history;
 mod leaks;
 mod limits;
 mod lists;
+mod matrix;
 mod native_api;
 mod observability;
 mod openapi;
+mod people;
 mod projections;
 mod root_key;
 mod start;

@@ -105,28 +105,69 @@ impl Vault {
         let right = self.right_to_give(permit, scope, new.role, &mut commit)?;
         let (kind, name) = &new.to;
         let found = self.rights.named(*kind, name.as_str());
-        let found = found.ok_or_else(|| {
-            Invalid::new("subject", "must be a user, a machine account or a group that exists")
-        })?;
+        let found = found.ok_or_else(nobody)?;
         let held = found.record.grants.iter().find(|grant| grant.right == right);
         if let Some(held) = held {
             return Ok(self.grant_view(&found.record, held));
         }
         let mut record = found.record.clone();
-        if record.grants.len() >= MAX_GRANTS_OF_ONE {
-            let fix =
-                format!("must have at most {MAX_GRANTS_OF_ONE} grants; use a group or a prefix");
-            return Err(Invalid::new("subject", fix).into());
-        }
-        let grant = Grant {
-            id: self.make_uid()?,
-            right,
-            created_at: self.clock.now(),
-            created_by: permit.actor().name(),
-        };
-        record.grants.push(grant.clone());
+        let grant = self.add_grant(&mut record, right, permit.actor())?;
         self.rewrite_grants(commit, record.clone(), found.changed_at, permit.actor())?;
         Ok(self.grant_view(&record, &grant))
+    }
+
+    /// Makes a role the only one that someone has at a place itself; or, without one, takes away those
+    /// that they have there. All of it is done, or nothing.
+    ///
+    /// # Errors
+    /// As [`Vault::grant`] and [`Vault::revoke_grant`].
+    pub fn set_role(
+        &self,
+        permit: &GrantPermit,
+        scope: &Scope,
+        (kind, name): (PrincipalKind, &PrincipalName),
+        role: Option<Role>,
+    ) -> Result<Option<GrantView>, VaultError> {
+        let _one_at_a_time = self.rights_writes.lock();
+        let mut commit = Commit::default();
+        let wanted = role.map(|role| self.right_to_give(permit, scope, role, &mut commit));
+        let wanted = wanted.transpose()?;
+        let found = self.rights.named(kind, name.as_str());
+        let found = match (found, role) {
+            (Some(found), _) => found,
+            (None, Some(_)) => return Err(nobody().into()),
+            (None, None) => return Err(VaultError::NotFound),
+        };
+        let mut record = found.record.clone();
+        let goes = |grant: &Grant| {
+            grant.right.scope() == scope
+                && wanted.as_ref().is_none_or(|right| *right != grant.right)
+        };
+        // Anybody may give up what is theirs.
+        if permit.actor().subject() != Some(record.subject()) {
+            for grant in record.grants.iter().filter(|grant| goes(grant)) {
+                self.check_may_give(permit, &grant.right)?;
+            }
+        }
+        let count = record.grants.len();
+        record.grants.retain(|grant| !goes(grant));
+        let loses = record.grants.len() < count;
+        let Some(right) = wanted else {
+            if !loses {
+                return Err(VaultError::NotFound);
+            }
+            self.rewrite_grants(commit, record, found.changed_at, permit.actor())?;
+            return Ok(None);
+        };
+        if let Some(held) = record.grants.iter().find(|grant| grant.right == right).cloned() {
+            if loses {
+                self.rewrite_grants(commit, record.clone(), found.changed_at, permit.actor())?;
+            }
+            return Ok(Some(self.grant_view(&record, &held)));
+        }
+        let grant = self.add_grant(&mut record, right, permit.actor())?;
+        self.rewrite_grants(commit, record.clone(), found.changed_at, permit.actor())?;
+        Ok(Some(self.grant_view(&record, &grant)))
     }
 
     /// Takes a right back. When this returns, it opens nothing any more.
@@ -249,6 +290,23 @@ impl Vault {
         Err(Invalid::new("role", fix).into())
     }
 
+    fn add_grant(
+        &self,
+        record: &mut PrincipalRecord,
+        right: Right,
+        actor: &Actor,
+    ) -> Result<Grant, VaultError> {
+        if record.grants.len() >= MAX_GRANTS_OF_ONE {
+            let fix =
+                format!("must have at most {MAX_GRANTS_OF_ONE} grants; use a group or a prefix");
+            return Err(Invalid::new("subject", fix).into());
+        }
+        let (id, created_at, created_by) = (self.make_uid()?, self.clock.now(), actor.name());
+        let grant = Grant { id, right, created_at, created_by };
+        record.grants.push(grant.clone());
+        Ok(grant)
+    }
+
     fn rewrite_grants(
         &self,
         mut commit: Commit,
@@ -328,6 +386,10 @@ impl Vault {
         let found = owner_of(&head.owner).and_then(|owner| self.rights.principal(owner.uid()));
         found.map_or_else(|| head.owner.clone(), |found| found.record.full_name())
     }
+}
+
+fn nobody() -> Invalid {
+    Invalid::new("subject", "must be a user, a machine account or a group that exists")
 }
 
 /// A secret as authorization knows it.

@@ -98,14 +98,9 @@ pub(super) async fn put_member(
     let view = app
         .act(caller, move |vault, actor| {
             let (scope, permit) = administer(vault, actor, &path)?;
-            let new = NewGrant { to: (kind, name.clone()), role: Role::parse(&write.role)? };
-            let granted = vault.grant(&permit, &scope, &new)?;
-            for other in roles_of(vault, &permit, &scope, kind, &name) {
-                if other.id != granted.id {
-                    vault.revoke_grant(actor, other.id)?;
-                }
-            }
-            Ok(granted)
+            let role = Some(Role::parse(&write.role)?);
+            let set = vault.set_role(&permit, &scope, (kind, &name), role)?;
+            Ok(set.ok_or(VaultError::NotFound)?)
         })
         .await?;
     Ok(about(&view).of(json(StatusCode::OK, &body(&view))))
@@ -121,13 +116,7 @@ pub(super) async fn delete_member(
     let full = format!("{}:{name}", kind.as_str());
     app.act(caller, move |vault, actor| {
         let (scope, permit) = administer(vault, actor, &path)?;
-        let theirs = roles_of(vault, &permit, &scope, kind, &name);
-        if theirs.is_empty() {
-            return Err(VaultError::NotFound.into());
-        }
-        for grant in theirs {
-            vault.revoke_grant(actor, grant.id)?;
-        }
+        vault.set_role(&permit, &scope, (kind, &name), None)?;
         Ok(())
     })
     .await?;
@@ -200,18 +189,6 @@ fn administer(
     let scope = Scope::Project(path.clone());
     let permit = vault.permit_granting(actor, &scope)?;
     Ok((scope, permit))
-}
-
-fn roles_of(
-    vault: &Vault,
-    permit: &GrantPermit,
-    scope: &Scope,
-    kind: PrincipalKind,
-    name: &PrincipalName,
-) -> Vec<GrantView> {
-    let full = format!("{}:{name}", kind.as_str());
-    let all = vault.grants_at(permit, scope, false);
-    all.into_iter().filter(|grant| grant.subject == full).collect()
 }
 
 /// Someone, by kind and name.
