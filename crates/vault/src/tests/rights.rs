@@ -266,6 +266,46 @@ fn a_token_is_never_wider_than_its_maker() {
     refused!(made, VaultError::Invalid(wrong) if wrong.field == "rights");
 }
 
+/// A token that may only list must not end what is its holder's.
+#[test]
+fn a_narrowed_token_gives_up_nothing_of_its_holders() {
+    let (_home, running) = Running::with_project();
+    let alice = running.user("alice");
+    let given = running.grant(&running.admin, "user:alice", "secret://default/ml", Role::Owner);
+    let given = given.unwrap();
+    let whole = running.own_token(&alice, Narrowing::default()).unwrap();
+    let actions = Some([ActionKind::List].into_iter().collect());
+    let narrowed = Narrowing { projects: None, actions };
+    let token = running.own_token(&again(&running, "alice"), narrowed).unwrap();
+    let lister = running.vault.authenticate(&token.text).unwrap();
+    refused!(running.vault.revoke_grant(&lister, given.id), VaultError::NotFound);
+    refused!(running.vault.revoke_own_token(&lister, whole.view.id), VaultError::NotFound);
+    assert_eq!(running.vault.own_tokens(&lister).len(), 1);
+    running.vault.revoke_own_token(&lister, token.view.id).unwrap();
+    let alice = running.vault.authenticate(&whole.text).unwrap();
+    running.vault.revoke_grant(&alice, given.id).unwrap();
+}
+
+/// What lies below the name of one's own secret is shown to others.
+#[test]
+fn an_owner_sees_what_was_granted_on_their_secret_and_not_below_its_name() {
+    let (_home, running) = Running::with_project();
+    running.user("alice");
+    running.user("bob");
+    running.grant(&running.admin, "user:alice", "secret://default/ml", Role::Contributor).unwrap();
+    let alice = again(&running, "alice");
+    running.create_as(&alice, secret("mine")).unwrap();
+    for uri in ["secret://default/ml/mine", "secret://default/ml/mine/below"] {
+        running.grant(&running.admin, "user:bob", uri, Role::Viewer).unwrap();
+    }
+    let seen = |actor: &Actor| {
+        let scope = running.vault.scope_of("secret://default/ml/mine").unwrap();
+        let permit = running.vault.permit_granting(actor, &scope).unwrap();
+        running.vault.grants_at(&permit, &scope, true).len()
+    };
+    assert_eq!((seen(&alice), seen(&running.admin)), (1, 2));
+}
+
 #[test]
 fn somebody_administers_the_store_whatever_is_taken_away() {
     let (_home, running) = Running::with_project();
