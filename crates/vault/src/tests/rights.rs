@@ -270,10 +270,10 @@ fn a_token_is_never_wider_than_its_maker() {
 #[test]
 fn a_narrowed_token_gives_up_nothing_of_its_holders() {
     let (_home, running) = Running::with_project();
-    let alice = running.user("alice");
+    running.user("alice");
     let given = running.grant(&running.admin, "user:alice", "secret://default/ml", Role::Owner);
     let given = given.unwrap();
-    let whole = running.own_token(&alice, Narrowing::default()).unwrap();
+    let whole = running.own_token(&again(&running, "alice"), Narrowing::default()).unwrap();
     let actions = Some([ActionKind::List].into_iter().collect());
     let narrowed = Narrowing { projects: None, actions };
     let token = running.own_token(&again(&running, "alice"), narrowed).unwrap();
