@@ -285,9 +285,11 @@ pub fn reasons_to_use<'a>(
 }
 
 /// Whether an actor may give someone else a role at a place: only one that allows nothing there
-/// that the actor may not do. A global role also holds everywhere else.
+/// that the actor may not do. Whose the secret is counts for a right on that secret alone: its
+/// name, and what lies below it, are not its owner's.
 pub fn may_give(actor: &Actor, right: &Right, owner: Option<Subject>) -> bool {
     let place = right.scope().place();
+    let owner = owner.filter(|_| matches!(right.scope(), Scope::Secret(..)));
     right.role().actions().all(|action| allows(actor, &place, owner, action))
 }
 
