@@ -119,8 +119,24 @@ fn everything(admin: &Actor) -> Vec<String> {
     let data = format!("{}/data", secret("ml", "kept"));
     [PROJECTS, TOKENS, &secrets("ml"), &data]
         .into_iter()
-        .map(|path| admin.get(path).expect(200).text())
+        .map(|path| {
+            let mut shown = admin.get(path).expect(200).json();
+            forget_uses(&mut shown);
+            shown.to_string()
+        })
         .collect()
+}
+
+/// Looking is a use, and is shown.
+fn forget_uses(shown: &mut Value) {
+    match shown {
+        Value::Object(members) => {
+            members.retain(|key, _| key != "lastUsedTimestamp" && key != "lastReadTimestamp");
+            members.values_mut().for_each(forget_uses);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_uses),
+        _ => {}
+    }
 }
 
 /// A daemon with one secret, which has two versions; the resource versions of both.
@@ -387,7 +403,7 @@ fn a_body_of_another_shape_is_refused_at_its_field() {
                 "spec.projectionRules",
             ),
             to("unknown field in a token", TOKENS, r#"{"rights":[],"secret":"MARKER"}"#, "secret"),
-            to("a token without rights", TOKENS, r#"{"description":"MARKER"}"#, "body"),
+            to("a token without rights", TOKENS, r#"{"description":"MARKER"}"#, "rights"),
         ],
     );
 }

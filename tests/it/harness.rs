@@ -166,10 +166,11 @@ impl Home {
 
 fn collect(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+        let entry = entry.unwrap();
+        let path = entry.path();
         if path.is_dir() {
             collect(&path, files);
-        } else {
+        } else if entry.file_type().unwrap().is_file() {
             files.insert(path.clone(), fs::read(&path).unwrap());
         }
     }
@@ -183,7 +184,7 @@ fn copy_tree(from: &Path, to: &Path) {
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
             copy_tree(&entry.path(), &target);
-        } else {
+        } else if entry.file_type().unwrap().is_file() {
             fs::copy(entry.path(), &target).unwrap();
         }
     }

@@ -13,6 +13,8 @@ const DOCUMENT: &str = "/tresor/v1/openapi.json";
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
 /// What takes no token: probes. They describe nothing of the store.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// What gives a token, and so wants none.
+pub(crate) const LOGIN: &str = "/tresor/v1/login";
 
 /// A path of the document that wants a token, with its parameters filled in.
 pub(crate) struct Route {
@@ -43,6 +45,8 @@ fn filled(path: &str) -> String {
         .replace("{name}", "hf")
         .replace("{bound_org}", "default")
         .replace("{bound_project}", "vision")
+        .replace("{principal}", "alice")
+        .replace("{subject}", "user:alice")
         .replace("{uid}", id)
         .replace("{id}", id)
 }
@@ -66,6 +70,7 @@ fn every_documented_operation_wants_a_token_except_the_probes() {
             let answer = anonymous.send(method, &path, &[], b"");
             match OPEN.contains(&&*path) {
                 true => assert_eq!(answer.status, 200, "{method} {path}"),
+                false if path == LOGIN => assert_eq!(answer.status, 415, "{method} {path}"),
                 false => drop(answer.problem(401, "unauthorized")),
             }
         }
@@ -179,6 +184,8 @@ fn configuration(admin: &Actor) -> String {
         ("bound_project", "vision"),
         ("uid", uid),
         ("id", &id),
+        ("principal", "alice"),
+        ("subject", "user:alice"),
     ];
     let lines = parameters.map(|(name, value)| format!("\"path.{name}\" = \"{value}\"\n"));
     let authorization = admin.authorization();

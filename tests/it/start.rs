@@ -107,11 +107,11 @@ fn a_directory_of_a_newer_format_is_refused_and_untouched() {
             let path = home.data.join(file);
             let good = fs::read(&path).unwrap();
             // The format's number stands behind eight bytes of magic, in both slots of HEAD.
-            patch(&path, 8, &[0, 3]);
+            patch(&path, 8, &[0, 4]);
             if file == "HEAD" {
-                patch(&path, 4096 + 8, &[0, 3]);
+                patch(&path, 4096 + 8, &[0, 4]);
             }
-            refused(&home, 5, "format 3");
+            refused(&home, 5, "format 4");
             fs::write(&path, good).unwrap();
         }
         find_everything(&Daemon::start(&mut home.serve()).actor(&token));
@@ -243,10 +243,13 @@ fn what_was_written_is_there_after_a_stop_and_after_a_kill() {
         assert_eq!(home.data.join("CLEAN").exists(), clean);
         let daemon = Daemon::start(&mut home.serve());
         find_everything(&daemon.actor(&token));
-        let before = daemon.actor(&token).get(&secrets("ml")).text();
+        let items = |daemon: &Daemon| {
+            daemon.actor(&token).get(&secrets("ml")).expect(200).json()["items"].take()
+        };
+        let before = items(&daemon);
         daemon.stop();
         let daemon = Daemon::start(&mut home.serve());
-        let after = daemon.actor(&token).get(&secrets("ml")).text();
+        let after = items(&daemon);
         assert_eq!(after, before, "versions and resource versions are those of before");
     }
 }

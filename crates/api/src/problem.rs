@@ -91,7 +91,7 @@ pub struct Problem {
     pub oldest_resource_version: Option<Box<str>>,
     /// After how many seconds to try again; the header `Retry-After` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
     /// Whether it hides that the actor may not: for the audit log, never for the wire.
     #[serde(skip)]
     #[schema(ignore)]

@@ -25,13 +25,18 @@ impl LogFiles {
         &self.current
     }
 
-    /// The older files, oldest first, each with the number of its first line.
+    /// The older files, oldest first, each with the number of its first line. There are none in a
+    /// directory that is gone.
     ///
     /// # Errors
     /// When the directory cannot be read.
     pub fn rotated(&self) -> io::Result<Vec<(u64, PathBuf)>> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(self.dir())? {
+        let entries = match fs::read_dir(self.dir()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+            entries => entries?,
+        };
+        for entry in entries {
             let path = entry?.path();
             if let Some(first) = self.first_of(&path) {
                 files.push((first, path));

@@ -205,7 +205,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Reads everything; says no when a file was deleted, as configured, behind one that was read.
+    /// Reads everything; says no when files were deleted meanwhile, as configured, so that what says
+    /// so may lie in a file that is newer than those that were read.
     fn all(&mut self, files: &LogFiles) -> io::Result<bool> {
         // Opened before the older ones are listed: should it become one of them meanwhile, it is
         // read once all the same.
@@ -219,12 +220,7 @@ impl<'a> Check<'a> {
         let mut own_was_read = false;
         for (_, path) in files.rotated()? {
             let file = match open_to_read(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if self.report.files > 0 {
-                        return Ok(false);
-                    }
-                    continue;
-                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 opened => opened?,
             };
             own_was_read |= own == Some(identity(&file)?);
@@ -233,7 +229,7 @@ impl<'a> Check<'a> {
         if let Some(current) = current.filter(|_| !own_was_read) {
             self.file(files.current().to_owned(), current)?;
         }
-        Ok(true)
+        Ok(!own_was_read || !self.lacks_beginning())
     }
 
     fn file(&mut self, path: PathBuf, file: File) -> io::Result<()> {
@@ -404,14 +400,15 @@ impl<'a> Check<'a> {
         }
         (self.unsigned, self.unsigned_is_told) = (0, false);
         match statement {
-            // Nothing but the torn line is missing.
+            // Nothing but the torn line is missing: this one follows, or the first of its file between.
             Statement::Break(found)
-                if found.reason == Reason::Torn && found.after_seq + 1 == line.seq =>
+                if found.reason == Reason::Torn
+                    && found.after_seq + if self.line == 2 { 2 } else { 1 } >= line.seq =>
             {
+                let cut = found.cut_bytes;
                 self.notice(format!(
-                    "after a crash {} bytes of a line without an end were cut off",
-                    found.cut_bytes
-                ))
+                    "after a crash {cut} bytes of a line without an end were cut off"
+                ));
             }
             Statement::Break(found) => {
                 let expected = found.expected().map_or(0, |expected| expected.seq);
@@ -444,12 +441,17 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Whether it begins later than the log says.
+    fn lacks_beginning(&self) -> bool {
+        self.report.first.unwrap_or(1) > self.retained_through + 1
+    }
+
     fn finish(mut self, files: &LogFiles) -> Report {
         if let Some(Hole { behind, place, next }) = self.hole.take() {
             self.removed(place, behind.seq + 1, next);
         }
         let first = self.report.first.unwrap_or(1);
-        if first > self.retained_through + 1 {
+        if self.lacks_beginning() {
             let what = format!("the log begins at line {first}, and does not say why");
             self.file = files.current().to_owned();
             self.fault_at(0, FaultKind::FirstMissing, 1, what);

@@ -219,6 +219,12 @@ impl Actor {
         }
     }
 
+    /// Whether the token that was shown leaves less than all of its holder's rights. Such a token
+    /// stands for its holder in what it leaves, and in nothing else that is the holder's own.
+    pub fn is_narrowed(&self) -> bool {
+        self.token().is_some_and(|token| token.narrowing != Narrowing::default())
+    }
+
     /// What a decision about this actor rests on, as far as it can change.
     pub fn basis(&self) -> Basis {
         let identity = self.identity().map_or(&[][..], |identity| &identity.grounds);

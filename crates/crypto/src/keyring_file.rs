@@ -209,9 +209,9 @@ fn check_format(file: &[u8]) -> Result<(), KeyringError> {
     match format {
         _ if magic != *MAGIC => Err(KeyringError::Damaged),
         FORMAT => Ok(()),
+        0 => Err(KeyringError::Damaged),
         found @ 1..FORMAT => Err(KeyringError::OlderFormat { found }),
-        found if found > FORMAT => Err(KeyringError::NewerFormat { found }),
-        _ => Err(KeyringError::Damaged),
+        found => Err(KeyringError::NewerFormat { found }),
     }
 }
 

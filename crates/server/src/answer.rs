@@ -152,7 +152,7 @@ fn vault_problem(error: VaultError) -> Problem {
         VaultError::TooManyAttempts { seconds } => {
             let detail = format!("Too many attempts failed. Try again in {seconds} seconds.");
             let mut problem = new(ProblemKind::TooManyRequests, &detail);
-            problem.retry_after = Some(seconds);
+            problem.retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
             problem
         }
         VaultError::Overloaded => {

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use vault::{Vault, VaultError};
 
 use crate::answer::problem;
+use crate::audit::Unknown;
 use crate::caller::Caller;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -33,6 +34,8 @@ pub struct App {
     limits: Limits,
     /// Who may wait for a password to be hashed.
     hashing: Arc<Semaphore>,
+    /// Requests of nobody known.
+    unknown: Arc<Unknown>,
     /// Whether `/metrics` is served beside everything else, and not on an address of its own.
     serves_metrics: bool,
 }
@@ -91,6 +94,7 @@ impl App {
             audit_file,
             limits,
             hashing,
+            unknown: Arc::new(Unknown::default()),
             serves_metrics: true,
         }
     }
@@ -101,6 +105,10 @@ impl App {
         self.audit = log;
         self.audit_file = file.map(Into::into);
         self
+    }
+
+    pub(crate) fn unknown(&self) -> &Unknown {
+        &self.unknown
     }
 
     pub(crate) const fn audit(&self) -> &Arc<AuditLog> {

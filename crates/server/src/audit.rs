@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
 
 use api::{Problem, ProblemKind};
 use audit::{Entry, Outcome};
@@ -20,6 +21,7 @@ use vault::SecretView;
 use crate::answer::Failure;
 use crate::app::App;
 use crate::caller::{AskedBy, Peer};
+use crate::extract::drain;
 
 /// What a handler says of its request beyond what the path and the answer say.
 #[derive(Clone, Default)]
@@ -52,6 +54,8 @@ pub(crate) struct About {
     pub(crate) version: Option<u64>,
     /// The resource version that was read or made.
     pub(crate) resource_version: Option<String>,
+    /// What else there is to say.
+    pub(crate) detail: Option<String>,
 }
 
 impl About {
@@ -62,12 +66,19 @@ impl About {
             uid: Some(view.head.uid.to_string()),
             version,
             resource_version: Some(view.resource_version.to_string()),
+            detail: None,
         }
     }
 
     /// Something with a name.
     pub(crate) fn named(resource: impl Into<String>) -> Self {
         Self { resource: Some(resource.into()), ..Self::default() }
+    }
+
+    /// The same, with something else to say.
+    pub(crate) fn detail(mut self, detail: String) -> Self {
+        self.detail = Some(detail);
+        self
     }
 
     /// Puts it into an answer.
@@ -98,6 +109,46 @@ static OPERATIONS: LazyLock<HashMap<(String, Method), String>> = LazyLock::new(|
     }
     operations
 });
+
+/// How many requests of nobody known are written down, at once and a second from then on: whoever
+/// has no credential must not be able to fill the disk. Nothing of the store is touched by them.
+const UNKNOWN_AT_ONCE: u32 = 1000;
+const UNKNOWN_A_SECOND: u32 = 10;
+
+/// Counts requests that come without a valid credential.
+pub(crate) struct Unknown(Mutex<Bucket>);
+
+struct Bucket {
+    left: u32,
+    filled_at: Instant,
+    unwritten: u64,
+}
+
+impl Default for Unknown {
+    fn default() -> Self {
+        Self(Mutex::new(Bucket { left: UNKNOWN_AT_ONCE, filled_at: Instant::now(), unwritten: 0 }))
+    }
+}
+
+impl Unknown {
+    /// How many were not written down since the last one that was; none when this one is not to be
+    /// either.
+    fn take(&self) -> Option<u64> {
+        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = bucket.filled_at.elapsed().as_secs();
+        if seconds > 0 {
+            let more = u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(UNKNOWN_A_SECOND);
+            bucket.left = bucket.left.saturating_add(more).min(UNKNOWN_AT_ONCE);
+            bucket.filled_at = Instant::now();
+        }
+        if bucket.left == 0 {
+            bucket.unwritten += 1;
+            return None;
+        }
+        bucket.left -= 1;
+        Some(std::mem::take(&mut bucket.unwritten))
+    }
+}
 
 /// What tells nothing of the store.
 const UNRECORDED: [&str; 3] = [api::paths::HEALTHZ, api::paths::READYZ, api::paths::METRICS];
@@ -133,6 +184,7 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
     };
     let changes = method != Method::GET;
     if changes && !app.audit().is_ready() {
+        drain(request).await;
         let detail =
             "The audit log cannot be written, so nothing is changed; the daemon's log says why.";
         return Failure(Problem::new(ProblemKind::Busy, detail)).into_response();
@@ -157,6 +209,14 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
     };
     let noted = notes.take();
     let actor = asked.get();
+    let mut detail = about.detail;
+    if actor.is_none() && outcome != Outcome::Ok {
+        match app.unknown().take() {
+            None => return response,
+            Some(0) => {}
+            Some(more) => detail = Some(format!("and {more} more that were not written down")),
+        }
+    }
     let entry = Entry {
         time,
         actor: actor.map(Actor::name).or(noted.actor).unwrap_or_else(|| "anonymous".to_owned()),
@@ -169,7 +229,7 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
         resource_version: about.resource_version.or_else(|| tag(&response)),
         outcome,
         status: Some(response.status().as_u16()),
-        detail: None,
+        detail,
     };
     let receipt = app.audit().append(&entry);
     let written = match changes && outcome == Outcome::Ok {
@@ -235,5 +295,23 @@ async fn resource(
         (Some(name), _) => (done || app.vault().knows_principal(&name)).then_some(name),
         (None, Some(id)) => (done || app.vault().knows_id(&id)).then_some(id),
         (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_credential_does_not_fill_the_disk_and_is_counted() {
+        let unknown = Unknown::default();
+        let written = (0..2 * UNKNOWN_AT_ONCE).filter(|_| unknown.take().is_some()).count();
+        assert!(written < UNKNOWN_AT_ONCE as usize + 100, "{written}");
+        let missed = u64::from(2 * UNKNOWN_AT_ONCE) - written as u64;
+        let now = Instant::now();
+        unknown.0.lock().unwrap().filled_at =
+            now.checked_sub(std::time::Duration::from_secs(2)).unwrap();
+        assert_eq!(unknown.take(), Some(missed));
+        assert_eq!(unknown.take(), Some(0));
     }
 }

@@ -276,6 +276,13 @@ impl<T: DeserializeOwned> FromRequest<App> for MergePatch<T> {
     }
 }
 
+/// Takes a body of which nothing is wanted, so that the connection can go on behind it.
+pub(crate) async fn drain(request: Request) {
+    let collected = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    // Whatever comes of it, the answer is the same.
+    let _ = tokio::time::timeout(BODY_TIMEOUT, collected).await;
+}
+
 async fn read<T: DeserializeOwned>(request: Request, media_type: &str) -> Result<T, Failure> {
     let sent = request.headers().get(header::CONTENT_TYPE);
     if !sent.is_some_and(|value| is(media_type, value.to_str().unwrap_or_default())) {

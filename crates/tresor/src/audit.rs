@@ -267,7 +267,108 @@ fn public_key(text: &str) -> Result<[u8; 32], String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use audit::{Entry, Outcome};
+    use clap::Parser;
+    use crypto::{Keyring, StoreId};
+    use domain::Clock;
+    use store::{DataDir, SledEngine, SledOptions};
+
     use super::*;
+    use crate::root_key::RootSource;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: AuditCommand,
+    }
+
+    /// What a command prints, and the exit code.
+    fn run(line: &[&str]) -> (String, u8) {
+        let mut out = Vec::new();
+        let ended =
+            Line::try_parse_from([&["audit"], line].concat()).unwrap().command.run(&mut out);
+        let code = ended.err().map_or(0, |failure| failure.exit_code);
+        (String::from_utf8(out).unwrap(), code)
+    }
+
+    /// A store and its audit log with three entries, both closed; and the public key.
+    fn store_with_log(data_dir: &Path) -> String {
+        let root = RootSource::key_file(data_dir.with_extension("key")).load_or_make().unwrap();
+        let store = StoreId::make().unwrap();
+        let keyring = Keyring::make(store, root.unlock(), SystemClock.now()).unwrap();
+        let dir = DataDir::create(data_dir).unwrap();
+        SledEngine::create(&dir, *store.as_bytes()).unwrap();
+        let engine = SledEngine::open(dir, *store.as_bytes(), SledOptions::default()).unwrap();
+        let (engine, settings) = (Arc::new(engine), Settings::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let kept = vault::Settings::default();
+        let vault = Vault::open(engine.clone(), engine.incarnation(), keyring, clock, kept);
+        let vault = Arc::new(vault.unwrap());
+        let key = vault.audit_key().bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let log = open_audit(&settings, data_dir, &vault, engine.anchor()).unwrap();
+        let told = log.clone();
+        engine.anchor_with(move || told.anchor());
+        for (actor, outcome) in
+            [("user:alice", Outcome::Ok), ("user:bob", Outcome::Denied), ("=cmd", Outcome::Ok)]
+        {
+            let entry = Entry {
+                time: SystemClock.now(),
+                actor: actor.to_owned(),
+                action: "read".to_owned(),
+                outcome,
+                ..Entry::default()
+            };
+            log.append(&entry).synced_blocking().unwrap();
+        }
+        log.close().unwrap();
+        engine.close().unwrap();
+        key
+    }
+
+    #[test]
+    fn the_commands_read_what_the_daemon_wrote_and_find_what_somebody_changed() {
+        let home = tempfile::tempdir().unwrap();
+        let data_dir = home.path().join("data");
+        let key = store_with_log(&data_dir);
+        let at = ["--data-dir", data_dir.to_str().unwrap()];
+        let with = |words: &[&'static str]| run(&[words, &at].concat());
+
+        let (shown, code) = run(&[&["verify", "--public-key", &key], at.as_slice()].concat());
+        assert_eq!(code, 0, "{shown}");
+        assert_eq!(
+            shown,
+            "5 lines in 1 files, the last one is 5\nthe store vouches for the lines up to 5\n"
+        );
+        assert!(with(&["verify"]).0.ends_with("the key that the log names itself\n"));
+        let (lines, code) = with(&["tail", "-n", "2"]);
+        assert!(code == 0 && lines.lines().count() == 2 && lines.contains("\"checkpoint\""));
+        let (table, code) = with(&["export", "--format", "csv"]);
+        assert!(code == 0 && table.lines().count() == 4 && table.contains(",'=cmd,"), "{table}");
+        let (lines, _) = with(&["export", "--actor", "user:bob", "--since", "2026-01-01"]);
+        assert!(lines.lines().count() == 1 && lines.contains("\"denied\""), "{lines}");
+
+        let file = data_dir.join("audit/audit.jsonl");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("user:bob", "user:eve")).unwrap();
+        let (shown, code) = with(&["verify"]);
+        assert!(code == 1 && shown.contains("audit.jsonl:3: Edited: line 3: "), "{shown}");
+        fs::remove_dir_all(data_dir.join("audit")).unwrap();
+        let (shown, code) = with(&["verify"]);
+        assert!(code == 1 && shown.contains("Cut: line 5: "), "{shown}");
+    }
+
+    #[test]
+    fn a_key_or_a_time_that_is_none_is_refused() {
+        for words in [
+            ["verify", "--public-key", "12"],
+            ["export", "--since", "yesterday"],
+            ["export", "--format", "xml"],
+        ] {
+            assert!(Line::try_parse_from([&["audit"], words.as_slice()].concat()).is_err());
+        }
+    }
 
     #[test]
     fn a_time_is_a_day_or_a_moment_in_utc() {

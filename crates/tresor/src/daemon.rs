@@ -196,7 +196,7 @@ async fn write_usage(vault: Arc<Vault>, stop: impl Future<Output = ()>) {
             Ok(Ok(())) => {}
             // It is kept and tried again; the store's own failure is told elsewhere too.
             Ok(Err(error)) => {
-                tracing::warn!(%error, "what was used when could not be written down")
+                tracing::warn!(%error, "what was used when could not be written down");
             }
             Err(_) => return,
         }

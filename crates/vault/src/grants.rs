@@ -143,8 +143,7 @@ impl Vault {
             grant.right.scope() == scope
                 && wanted.as_ref().is_none_or(|right| *right != grant.right)
         };
-        // Anybody may give up what is theirs.
-        if permit.actor().subject() != Some(record.subject()) {
+        if !gives_up_own(permit.actor(), &record) {
             for grant in record.grants.iter().filter(|grant| goes(grant)) {
                 self.check_may_give(permit, &grant.right)?;
             }
@@ -175,7 +174,7 @@ impl Vault {
     /// # Errors
     /// When there is none of that identity, the actor could not have given it, or no administrator
     /// would be left.
-    pub fn revoke_grant(&self, actor: &Actor, id: Uid) -> Result<(), VaultError> {
+    pub fn revoke_grant(&self, actor: &Actor, id: Uid) -> Result<GrantView, VaultError> {
         let _one_at_a_time = self.rights_writes.lock();
         let all = self.rights.principals();
         let found = all.iter().find_map(|principal| {
@@ -183,8 +182,7 @@ impl Vault {
             Some((principal, grant))
         });
         let (principal, grant) = found.ok_or(VaultError::NotFound)?;
-        // Anybody may give up what is theirs.
-        if actor.subject() != Some(principal.record.subject()) {
+        if !gives_up_own(actor, &principal.record) {
             // Whether there is such a grant is not told to who may not see it.
             let permit = self.permit_granting(actor, grant.right.scope());
             let permit = permit.map_err(|error| match error {
@@ -196,12 +194,14 @@ impl Vault {
         let mut record = principal.record.clone();
         record.grants.retain(|grant| grant.id != id);
         self.check_administrators(&Without { instead: Some(&record), ..Without::default() })?;
-        self.rewrite_grants(Commit::default(), record, principal.changed_at, actor)
+        self.rewrite_grants(Commit::default(), record, principal.changed_at, actor)?;
+        Ok(self.grant_view(&principal.record, grant))
     }
 
     /// The grants at a place, and those below it where they are wanted.
-    pub fn grants_at(&self, _permit: &GrantPermit, scope: &Scope, below: bool) -> Vec<GrantView> {
-        let place = scope.place();
+    pub fn grants_at(&self, permit: &GrantPermit, scope: &Scope, below: bool) -> Vec<GrantView> {
+        // What lies below the name of one's own secret is not one's own.
+        let below = below && !matches!(permit, GrantPermit::ShareOne(_));
         self.grants_where(|_, grant| {
             let theirs = grant.right.scope();
             match (scope, theirs) {
@@ -210,9 +210,6 @@ impl Vault {
                 _ => theirs == scope || (below && scope.reaches(&theirs.place())),
             }
         })
-        .into_iter()
-        .filter(|_| place.project().is_some() || !matches!(scope, Scope::Secret(..)))
-        .collect()
     }
 
     /// What an actor holds itself, directly and through its groups.
@@ -389,6 +386,11 @@ impl Vault {
 
 fn nobody() -> Invalid {
     Invalid::new("subject", "must be a user, a machine account or a group that exists")
+}
+
+/// Anybody may give up what is theirs, unless the token that they use leaves less than all of it.
+fn gives_up_own(actor: &Actor, record: &PrincipalRecord) -> bool {
+    actor.subject() == Some(record.subject()) && !actor.is_narrowed()
 }
 
 /// A secret as authorization knows it.

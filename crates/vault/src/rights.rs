@@ -3,7 +3,7 @@
 //! It is changed after the store and before the change is acknowledged, so that what was revoked
 //! opens nothing from then on. Writers of rights go one at a time; readers never wait for a disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +23,7 @@ struct Table {
     tokens: HashMap<[u8; 32], Arc<Token>>,
     token_hashes: BTreeMap<Uid, [u8; 32]>,
     principals: BTreeMap<Uid, Arc<Principal>>,
+    groups: BTreeSet<Uid>,
     names: HashMap<(PrincipalKind, String), Uid>,
     orgs: BTreeMap<OrgName, (OrgRecord, Revision)>,
 }
@@ -157,6 +158,7 @@ impl Rights {
     pub(crate) fn remove_principal(&self, uid: Uid) {
         let mut table = self.0.write();
         if let Some(gone) = table.principals.remove(&uid) {
+            table.groups.remove(&uid);
             table.names.remove(&(gone.record.kind, gone.record.name.clone()));
             table.look_again_at(&gone.record.members);
         }
@@ -184,9 +186,10 @@ impl Rights {
     /// made.
     pub(crate) fn has_administrator(&self, without: &Without<'_>, now: Timestamp) -> bool {
         let table = self.0.read();
-        let tokens =
-            table.tokens.values().filter(|t| t.lasts(now) && without.token != Some(t.record.id));
-        if tokens.clone().any(|token| token.own.as_ref().is_some_and(|own| is_admin(&own.held))) {
+        let lasting =
+            |token: &&Arc<Token>| token.lasts(now) && without.token != Some(token.record.id);
+        let tokens: Vec<_> = table.tokens.values().filter(lasting).collect();
+        if tokens.iter().any(|token| token.own.as_ref().is_some_and(|own| is_admin(&own.held))) {
             return true;
         }
         let records: Vec<_> = table
@@ -210,11 +213,11 @@ impl Rights {
                 && (gives(record) || groups.iter().any(|group| group.members.contains(&record.uid)))
         });
         administrators.any(|record| {
-            let whole = |token: &&Arc<Token>| {
+            let is_whole = |token: &&&Arc<Token>| {
                 matches!(&token.record.holder, TokenHolder::Principal(uid, narrowing)
                     if *uid == record.uid && *narrowing == Narrowing::default())
             };
-            record.password.is_some() || tokens.clone().any(|token| whole(&token))
+            record.password.is_some() || tokens.iter().any(|token| is_whole(&token))
         })
     }
 
@@ -239,10 +242,14 @@ impl Table {
     }
 
     fn insert(&mut self, record: PrincipalRecord, changed_at: Revision) {
+        if record.kind == PrincipalKind::Group {
+            self.groups.insert(record.uid);
+        }
         let groups: Vec<_> = self
-            .principals
-            .values()
-            .filter(|other| other.record.members.binary_search(&record.uid).is_ok())
+            .groups
+            .iter()
+            .filter_map(|group| self.principals.get(group))
+            .filter(|group| group.record.members.binary_search(&record.uid).is_ok())
             .collect();
         let mut identity = Identity {
             name: record.full_name(),

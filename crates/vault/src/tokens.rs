@@ -181,7 +181,7 @@ impl Vault {
         self.rights.tokens().iter().map(|token| self.token_view(token)).collect()
     }
 
-    /// The tokens of who asks, oldest first.
+    /// The tokens of who asks, oldest first; a narrowed token sees itself only.
     pub fn own_tokens(&self, actor: &Actor) -> Vec<TokenView> {
         let tokens = self.rights.tokens();
         let own = tokens.iter().filter(|token| self.is_own(actor, token));
@@ -359,7 +359,7 @@ impl Vault {
 
     fn is_own(&self, actor: &Actor, token: &Token) -> bool {
         let asks_with = actor.token().is_some_and(|shown| shown.id == token.record.id);
-        let principal = token.principal();
+        let principal = token.principal().filter(|_| !actor.is_narrowed());
         asks_with || (principal.is_some() && principal == self.own_principal(actor))
     }
 

@@ -61,7 +61,7 @@ fn a_log_that_was_torn_in_its_first_line_begins_again() {
     let (home, _) = closed_log();
     let first = home.lines()[0].clone();
     for length in (0..first.len()).step_by(17) {
-        fs::write(home.current(), &first[..length]).unwrap();
+        fs::write(home.current(), &first.as_bytes()[..length]).unwrap();
         let log = home.open();
         fill(&log, 1);
         log.close().unwrap();
@@ -248,7 +248,7 @@ fn the_tail_reaches_into_older_files_and_follows_into_new_ones() {
     let log = home.open_with(Options { max_file_bytes: 8 << 10, ..home.options() });
     fill(&log, 50);
     let numbers = |lines: &[String]| -> Vec<u64> {
-        let seq = |line: &String| line[7..].split(',').next().unwrap().parse().unwrap();
+        let seq = |line: &String| line.split([':', ',']).nth(1).unwrap().parse().unwrap();
         lines.iter().map(seq).collect()
     };
     let (last, mut follow) = tail(&home.files(), 40).unwrap();

@@ -121,7 +121,9 @@ fn a_tail_cut_off_before_the_anchor_is_noticed_and_one_behind_it_is_not() {
         assert_eq!(home.faults(Some(anchor)), expected, "{kept} lines");
         assert_eq!(home.faults(None), [], "nobody knows: {kept} lines");
     }
-    std::fs::remove_file(home.current()).unwrap();
+    fs::remove_file(home.current()).unwrap();
+    assert_eq!(home.faults(Some(anchor)), [Cut]);
+    fs::remove_dir_all(home.current().parent().unwrap()).unwrap();
     assert_eq!(home.faults(Some(anchor)), [Cut]);
 }
 

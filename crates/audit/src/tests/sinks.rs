@@ -75,6 +75,28 @@ fn both_sinks_get_the_same_lines() {
     assert!(home.verify(log.anchor()).is_sound());
 }
 
+/// Who has to be sure of the disk is not content with a pipe, as long as the file may come.
+#[test]
+fn what_is_to_be_durable_waits_for_the_file_and_only_without_it_for_the_output() {
+    let home = Home::on_disk();
+    let (log, stream) = with_stream(&home, true, 5000);
+    for number in 0..200 {
+        let receipt = log.append(&entry(number));
+        receipt.synced_blocking().unwrap();
+        assert!(log.anchor().is_some_and(|anchor| anchor.seq >= number + 2));
+    }
+    // A file in the directory's place keeps it out.
+    fs::rename(home.current().parent().unwrap(), home.0.path().join("away")).unwrap();
+    fs::write(home.0.path().join("audit"), b"").unwrap();
+    let before = stream.lines().len();
+    eventually("the file is not out", || {
+        let anchor = log.anchor();
+        log.append(&entry(1)).synced_blocking().unwrap();
+        log.anchor() == anchor
+    });
+    assert!(log.is_ready() && stream.lines().len() > before);
+}
+
 #[test]
 fn a_log_without_sinks_takes_everything() {
     let home = Home::new();

@@ -100,6 +100,52 @@ fn metadata_vectors_hold() {
     }
 }
 
+/// What the layout refuses is refused before any key is tried: the answer of [`Keyring::slots`],
+/// which has none.
+#[test]
+fn a_keyring_out_of_form_is_refused_by_its_layout() {
+    let faults = [
+        "generation-0-forged",
+        "current-retired-forged",
+        "current-unknown-forged",
+        "kek-id-0-forged",
+        "kek-id-twice-forged",
+        "kek-state-0-forged",
+        "kek-state-current-twice-forged",
+        "kek-state-retired-all-forged",
+        "kek-state-3-forged",
+        "keks-descend",
+        "key-kind-1-forged",
+        "key-kind-3-forged",
+        "key-kind-5-forged",
+        "key-id-0-forged",
+        "key-id-twice-forged",
+        "key-kek-unknown-forged",
+        "audit-key-id-0-forged",
+        "audit-key-kek-unknown-forged",
+        "token-key-id-twice-forged",
+        "token-key-kek-unknown-forged",
+        "no-metadata-key-tagged",
+        "no-audit-key-tagged",
+        "no-token-key-tagged",
+        "kinds-descend-tagged",
+        "kinds-mixed-tagged",
+        "ids-descend-tagged",
+        "slot-id-0-forged",
+        "slot-id-3-forged",
+        "slot-id-twice-forged",
+        "slots-exchanged",
+        "left-over",
+    ];
+    let vectors = read(include_str!("../vectors/keyring.txt"));
+    for fault in faults {
+        let vector = vectors.iter().find(|vector| vector.text("name") == fault).unwrap();
+        let slots = Keyring::slots(&vector.bytes("keyring"));
+        assert_eq!(slots.err(), Some(KeyringError::Damaged), "{fault}");
+    }
+    assert!(Keyring::slots(&vectors[0].bytes("keyring")).is_ok());
+}
+
 /// The first keyring is one as a rotation leaves it.
 #[test]
 fn the_newest_key_of_each_kind_is_current() {

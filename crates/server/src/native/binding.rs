@@ -63,7 +63,7 @@ pub(super) async fn bind(
     Json(body): Json<BindingWrite>,
 ) -> Result<Response, Failure> {
     let answered = app.act(caller, move |vault, actor| {
-        let rights = Rights { vault, actor, secret: &path };
+        let rights = Rights { vault, actor, secret: &path, making: false };
         let permit = vault.permit::<List>(actor, path.clone())?;
         let (project, kind) = body.check()?;
         let wanted = |old: &[Binding]| {
@@ -100,7 +100,7 @@ pub(super) async fn unbind(
     if_match: IfMatch,
 ) -> Result<Response, Failure> {
     app.act(caller, move |vault, actor| {
-        let rights = Rights { vault, actor, secret: &path };
+        let rights = Rights { vault, actor, secret: &path, making: false };
         let permit = vault.permit::<List>(actor, path.clone())?;
         let wanted = |old: &[Binding]| {
             let others = old.iter().filter(|binding| binding.project != project);
@@ -140,6 +140,8 @@ pub(super) struct Rights<'a> {
     pub(super) vault: &'a Vault,
     pub(super) actor: &'a Actor,
     pub(super) secret: &'a SecretPath,
+    /// Whether the secret is being made.
+    pub(super) making: bool,
 }
 
 impl Rights<'_> {
@@ -175,7 +177,7 @@ impl Rights<'_> {
     fn to_share(&self) -> Result<Sharing, VaultError> {
         match self.vault.permit::<Share>(self.actor, self.secret.clone()) {
             Ok(share) => Ok(Sharing::Share(share)),
-            Err(VaultError::NotPermitted(denied)) => {
+            Err(VaultError::NotPermitted(denied)) if self.making => {
                 let now = self.vault.clock().now();
                 let create = decide::<Create, _>(self.actor, self.secret.clone(), now);
                 create.map(Sharing::Make).map_err(|_| VaultError::NotPermitted(denied))

@@ -57,7 +57,7 @@ pub(super) async fn create(
             Ok(vault.grant(&permit, &scope, &new)?)
         })
         .await?;
-    Ok(About::named(view.uri.as_str()).of(json(StatusCode::CREATED, &body(&view))))
+    Ok(about(&view).of(json(StatusCode::CREATED, &body(&view))))
 }
 
 /// Takes a right back.
@@ -67,8 +67,8 @@ pub(super) async fn revoke(
     _: NoQuery,
     OfId(id): OfId,
 ) -> Result<Response, Failure> {
-    app.act(caller, move |vault, actor| Ok(vault.revoke_grant(actor, id)?)).await?;
-    Ok(no_content())
+    let view = app.act(caller, move |vault, actor| Ok(vault.revoke_grant(actor, id)?)).await?;
+    Ok(about(&view).of(no_content()))
 }
 
 /// A project's members.
@@ -103,7 +103,7 @@ pub(super) async fn put_member(
             Ok(set.ok_or(VaultError::NotFound)?)
         })
         .await?;
-    Ok(json(StatusCode::OK, &body(&view)))
+    Ok(about(&view).of(json(StatusCode::OK, &body(&view))))
 }
 
 /// Ends a membership.
@@ -113,13 +113,19 @@ pub(super) async fn delete_member(
     _: NoQuery,
     OfMember(path, kind, name): OfMember,
 ) -> Result<Response, Failure> {
+    let full = format!("{}:{name}", kind.as_str());
     app.act(caller, move |vault, actor| {
         let (scope, permit) = administer(vault, actor, &path)?;
         vault.set_role(&permit, &scope, (kind, &name), None)?;
         Ok(())
     })
     .await?;
-    Ok(no_content())
+    Ok(About::default().detail(full).of(no_content()))
+}
+
+/// What the audit log says of a grant.
+fn about(view: &GrantView) -> About {
+    About::named(view.uri.as_str()).detail(format!("{} to {}", view.role, view.subject))
 }
 
 /// Who may do what with a secret, and why.

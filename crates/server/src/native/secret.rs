@@ -70,8 +70,8 @@ pub(super) async fn put(
         let expected = if_match.and(body.expected()?)?;
         let (labels, keep, targets) =
             (body.labels()?, body.spec.keep_versions, body.spec.bindings()?);
-        let rebinding =
-            Wanted { targets: targets.as_ref(), rights: Rights { vault, actor, secret: &path } };
+        let rights = Rights { vault, actor, secret: &path, making: false };
+        let rebinding = Wanted { targets: targets.as_ref(), rights };
         let (new, relabel) = (|kind| body.payload(Some(kind)), |_: &_| Ok(labels.clone()));
         rebinding.with(|bindings| {
             let change = SecretChange {
@@ -113,8 +113,8 @@ pub(super) async fn patch(
         check_name(body.name(), &path)?;
         let expected = if_match.and(body.expected()?)?;
         let (keep_versions, targets) = (body.keep_versions(), body.bindings()?);
-        let rebinding =
-            Wanted { targets: targets.as_ref(), rights: Rights { vault, actor, secret: &path } };
+        let rights = Rights { vault, actor, secret: &path, making: false };
+        let rebinding = Wanted { targets: targets.as_ref(), rights };
         let relabel = |old: &domain::Labels| Ok(body.labels(old)?.unwrap_or_else(|| old.clone()));
         let patch = |old: &domain::Payload| body.payload(old);
         let check = |kind| body.check_type(kind);
@@ -236,7 +236,7 @@ fn make(
     let permit = decide::<Create, _>(actor, path.clone(), now)?;
     check_name(body.metadata.name.as_deref(), &path)?;
     let targets = body.spec.bindings()?;
-    let rights = Rights { vault, actor, secret: &path };
+    let rights = Rights { vault, actor, secret: &path, making: true };
     let wanted = Wanted { targets: targets.as_ref(), rights };
     let (payload, labels) = (body.payload(None)?, body.labels()?);
     let keep_versions = body.spec.keep_versions;

@@ -95,8 +95,9 @@ fn a_right_that_is_taken_back_between_decision_and_commit_voids_the_act() {
             "a grant",
             &(|| running.grant(&running.admin, "user:alice", "secret://default/ml", Role::Writer))
                 as &dyn Fn() -> Result<GrantView, VaultError>,
-            &(|given: &GrantView| running.vault.revoke_grant(&running.admin, given.id).unwrap())
-                as &dyn Fn(&GrantView),
+            &(|given: &GrantView| {
+                drop(running.vault.revoke_grant(&running.admin, given.id).unwrap());
+            }) as &dyn Fn(&GrantView),
         ),
         (
             "a membership of a group",
@@ -265,6 +266,46 @@ fn a_token_is_never_wider_than_its_maker() {
     refused!(made, VaultError::Invalid(wrong) if wrong.field == "rights");
 }
 
+/// A token that may only list must not end what is its holder's.
+#[test]
+fn a_narrowed_token_gives_up_nothing_of_its_holders() {
+    let (_home, running) = Running::with_project();
+    running.user("alice");
+    let given = running.grant(&running.admin, "user:alice", "secret://default/ml", Role::Owner);
+    let given = given.unwrap();
+    let whole = running.own_token(&again(&running, "alice"), Narrowing::default()).unwrap();
+    let actions = Some([ActionKind::List].into_iter().collect());
+    let narrowed = Narrowing { projects: None, actions };
+    let token = running.own_token(&again(&running, "alice"), narrowed).unwrap();
+    let lister = running.vault.authenticate(&token.text).unwrap();
+    refused!(running.vault.revoke_grant(&lister, given.id), VaultError::NotFound);
+    refused!(running.vault.revoke_own_token(&lister, whole.view.id), VaultError::NotFound);
+    assert_eq!(running.vault.own_tokens(&lister).len(), 1);
+    running.vault.revoke_own_token(&lister, token.view.id).unwrap();
+    let alice = running.vault.authenticate(&whole.text).unwrap();
+    running.vault.revoke_grant(&alice, given.id).unwrap();
+}
+
+/// What lies below the name of one's own secret is shown to others.
+#[test]
+fn an_owner_sees_what_was_granted_on_their_secret_and_not_below_its_name() {
+    let (_home, running) = Running::with_project();
+    running.user("alice");
+    running.user("bob");
+    running.grant(&running.admin, "user:alice", "secret://default/ml", Role::Contributor).unwrap();
+    let alice = again(&running, "alice");
+    running.create_as(&alice, secret("mine")).unwrap();
+    for uri in ["secret://default/ml/mine", "secret://default/ml/mine/below"] {
+        running.grant(&running.admin, "user:bob", uri, Role::Viewer).unwrap();
+    }
+    let seen = |actor: &Actor| {
+        let scope = running.vault.scope_of("secret://default/ml/mine").unwrap();
+        let permit = running.vault.permit_granting(actor, &scope).unwrap();
+        running.vault.grants_at(&permit, &scope, true).len()
+    };
+    assert_eq!((seen(&alice), seen(&running.admin)), (1, 2));
+}
+
 #[test]
 fn somebody_administers_the_store_whatever_is_taken_away() {
     let (_home, running) = Running::with_project();
@@ -280,7 +321,7 @@ fn somebody_administers_the_store_whatever_is_taken_away() {
     let permit = || decide::<Administer, _>(&alice, WholeStore, running.now()).unwrap();
     let last = |done: Result<(), VaultError>| refused!(done, VaultError::LastAdministrator);
     let vault = &running.vault;
-    last(vault.revoke_grant(&alice, given.id));
+    last(vault.revoke_grant(&alice, given.id).map(|_| ()));
     let group = PrincipalKind::Group;
     last(vault.delete_principal(&permit(), group, &name("admins")));
     last(vault.delete_principal(&permit(), PrincipalKind::User, &name("alice")));
@@ -292,6 +333,32 @@ fn somebody_administers_the_store_whatever_is_taken_away() {
     vault.create_token(&permit(), new_token("", rights, None)).unwrap();
     vault.revoke_grant(&again(&running, "alice"), given.id).unwrap();
     assert!(decide::<Administer, _>(&again(&running, "alice"), WholeStore, running.now()).is_err());
+}
+
+#[test]
+fn a_machine_account_counts_as_an_administrator_with_a_whole_token_only() {
+    let (_home, running) = Running::with_project();
+    let first = running.admin.token().unwrap().id;
+    for machine in ["a", "b", "c"] {
+        running.make(PrincipalKind::Machine, machine).unwrap();
+        let to = format!("machine:{machine}");
+        running.grant(&running.admin, &to, "secret://default", Role::Admin).unwrap();
+    }
+    let mint = |machine: &str, narrowing: Narrowing| {
+        let holder = NewHolder::Machine(name(machine), narrowing);
+        let new = NewToken { description: String::new(), holder, expires: None, jwt: false };
+        running.vault.create_token(&running.may(WholeStore), new).unwrap()
+    };
+    let revoke = |id| running.vault.revoke_token(&running.may(WholeStore), id);
+    refused!(revoke(first), VaultError::LastAdministrator);
+    mint("b", Narrowing { projects: Some(vec![project("ml")]), actions: None });
+    refused!(revoke(first), VaultError::LastAdministrator);
+    // Whichever of them is looked at first.
+    let whole = mint("c", Narrowing::default());
+    revoke(first).unwrap();
+    let last = running.vault.authenticate(&whole.text).unwrap();
+    let permit = decide::<Administer, _>(&last, WholeStore, running.now()).unwrap();
+    refused!(running.vault.revoke_token(&permit, whole.view.id), VaultError::LastAdministrator);
 }
 
 #[test]
