@@ -12,13 +12,13 @@ use crate::client::{opaque, project, request, right, secret, secrets};
 use crate::harness::{Daemon, Fresh, fresh_with};
 
 /// Text that is found again in any spelling that a careless line of code could give it.
-struct Marked {
+pub(crate) struct Marked {
     what: &'static str,
     spellings: Vec<Vec<u8>>,
 }
 
 impl Marked {
-    fn new(what: &'static str, text: &str) -> Self {
+    pub(crate) fn new(what: &'static str, text: &str) -> Self {
         let bytes = text.as_bytes();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let numbers: Vec<_> = bytes.iter().map(u8::to_string).collect();
@@ -43,7 +43,7 @@ impl Marked {
     }
 
     #[track_caller]
-    fn is_not_in(&self, place: &str, bytes: &[u8]) {
+    pub(crate) fn is_not_in(&self, place: &str, bytes: &[u8]) {
         for spelling in &self.spellings {
             let found = bytes.windows(spelling.len()).position(|window| window == spelling);
             let spelled = String::from_utf8_lossy(spelling);
@@ -53,7 +53,7 @@ impl Marked {
 }
 
 /// A value that no other run has, so that a find is a leak of this one.
-fn marker(what: &str) -> String {
+pub(crate) fn marker(what: &str) -> String {
     let random = tempfile::Builder::new().prefix("").rand_bytes(24).tempfile().unwrap();
     format!("hf_{what}_{}", random.path().file_name().unwrap().to_str().unwrap())
 }

@@ -44,8 +44,8 @@ const ACTORS: [(&str, &str); 22] = [
 ];
 
 /// Someone who asks.
-struct Who {
-    column: &'static str,
+pub(crate) struct Who {
+    pub(crate) column: &'static str,
     /// The user whose rights they have; whose personal project is theirs.
     account: &'static str,
     /// What a token that they make must be narrowed to.
@@ -59,7 +59,7 @@ enum Voice {
 }
 
 impl Who {
-    fn send(&self, request: &Request) -> Answer {
+    pub(crate) fn send(&self, request: &Request) -> Answer {
         let headers = request.media_type.iter().map(|media| ("Content-Type", media.as_str()));
         let headers: Vec<_> = headers.collect();
         let (method, path, body) = (&*request.method, &*request.path, &*request.body);
@@ -72,7 +72,7 @@ impl Who {
 
 /// What is asked for: the names in the path, a query, a body.
 #[derive(Clone, Default)]
-struct Asked {
+pub(crate) struct Asked {
     names: BTreeMap<&'static str, String>,
     query: &'static str,
     query_text: String,
@@ -100,22 +100,22 @@ impl Asked {
     }
 }
 
-struct Request {
-    method: String,
-    path: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
     media_type: Option<String>,
     body: Vec<u8>,
 }
 
 /// An operation of the document.
-struct Operation {
-    method: String,
-    template: String,
+pub(crate) struct Operation {
+    pub(crate) method: String,
+    pub(crate) template: String,
     media_type: Option<String>,
 }
 
 impl Operation {
-    fn request(&self, asked: &Asked) -> Request {
+    pub(crate) fn request(&self, asked: &Asked) -> Request {
         let mut path = self.template.clone();
         let usual = [("org", "default"), ("project", "ml")];
         let usual = usual.map(|(name, text)| (name, text.to_owned()));
@@ -134,14 +134,14 @@ impl Operation {
 
 /// A store in which everyone has their place, and things to act on that are made anew when an act
 /// has used them up.
-struct World {
+pub(crate) struct World {
     root: Actor,
     maker: Actor,
-    operations: BTreeMap<String, Operation>,
+    pub(crate) operations: BTreeMap<String, Operation>,
     things: RefCell<BTreeMap<&'static str, String>>,
     pool: RefCell<Vec<String>>,
     count: Cell<usize>,
-    _fresh: Fresh,
+    pub(crate) fresh: Fresh,
 }
 
 impl World {
@@ -160,12 +160,12 @@ impl World {
         })
     }
 
-    fn spoil(&self) {
+    pub(crate) fn spoil(&self) {
         self.things.borrow_mut().clear();
     }
 
     /// A secret with one version, and with all of those who have to do with it.
-    fn secret(&self) -> String {
+    pub(crate) fn secret(&self) -> String {
         self.once("secret", || self.new_secret())
     }
 
@@ -298,9 +298,9 @@ impl World {
 }
 
 /// A valid request of an operation; in brackets, which one, where one does not show all.
-type Row = (&'static str, fn(&World, &Who) -> Asked);
+pub(crate) type Row = (&'static str, fn(&World, &Who) -> Asked);
 
-const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     ("listSecrets", |_, _| ask()),
     ("listAllSecrets", |_, _| ask()),
     ("listAllSecrets (of the project)", |_, _| ask().query("project", "ml".into())),
@@ -428,11 +428,11 @@ const ROWS: &[Row] = &[
 /// What asks and changes nothing that another row or actor would miss.
 const HARMLESS: [&str; 2] = ["login", "reviewAccess"];
 
-fn operation(row: &str) -> &str {
+pub(crate) fn operation(row: &str) -> &str {
     row.split(" (").next().unwrap()
 }
 
-fn world() -> (World, Vec<Who>) {
+pub(crate) fn world() -> (World, Vec<Who>) {
     let fresh = fresh();
     let root = fresh.admin.again();
     for name in ["elsewhere", "team-o", "team-m"] {
@@ -509,7 +509,7 @@ fn world() -> (World, Vec<Who>) {
         things: RefCell::default(),
         pool: RefCell::default(),
         count: Cell::default(),
-        _fresh: fresh,
+        fresh,
     };
     (world, actors)
 }
@@ -529,7 +529,7 @@ fn operations(document: &Value) -> BTreeMap<String, Operation> {
 }
 
 /// The same actor with a token that is made to be used up.
-fn with_a_token_to_lose(who: &Who) -> Option<Actor> {
+pub(crate) fn with_a_token_to_lose(who: &Who) -> Option<Actor> {
     let Voice::Network(actor) = &who.voice else { return None };
     let mut wanted = json!({});
     if !who.narrowing.is_null() {

@@ -443,6 +443,24 @@ fn an_administrators_narrowed_token_makes_no_whole_administrator() {
 }
 
 #[test]
+fn a_narrowed_token_gives_up_nothing_of_its_user_but_itself() {
+    let fresh = fresh();
+    let root = &fresh.admin;
+    let alice = root.make_user("alice");
+    let id = root.give("user:alice", "viewer", "secret://default/ml");
+    let (kept, kept_id) = alice.mint(&json!({}));
+    let (narrowed, _) = alice.mint(&json!({ "narrowing": { "actions": ["list"] } }));
+    narrowed.delete(&format!("{TOKENS}/{kept_id}")).problem(404, "not-found");
+    narrowed.delete(&format!("{GRANTS}/{id}")).problem(404, "not-found");
+    kept.get(&secrets("ml")).expect(200);
+    narrowed.get(&secrets("ml")).expect(200);
+    narrowed.post("/tresor/v1/logout", &Value::Null).expect(204);
+    narrowed.get(WHOAMI).problem(401, "unauthorized");
+    kept.delete(&format!("{GRANTS}/{id}")).expect(204);
+    kept.get(&secrets("ml")).problem(404, "not-found");
+}
+
+#[test]
 fn a_jwt_opens_what_a_token_does_until_it_is_altered_or_revoked() {
     let fresh = fresh();
     let root = &fresh.admin;

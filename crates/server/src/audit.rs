@@ -155,7 +155,21 @@ const UNRECORDED: [&str; 3] = [api::paths::HEALTHZ, api::paths::READYZ, api::pat
 
 /// Writes a request down. A request that would change something is not begun while nothing can be
 /// written down, and no answer leaves before its record is.
-pub(crate) async fn record(State(app): State<App>, mut request: Request, next: Next) -> Response {
+///
+/// What changes something comes to its end on a task of its own: when the client hangs up, the
+/// server lets go of the request, and the change would be made and not written down.
+pub(crate) async fn record(State(app): State<App>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return recorded(app, request, next).await;
+    }
+    let done = tokio::spawn(recorded(app, request, next)).await;
+    done.unwrap_or_else(|_| {
+        let detail = "The daemon met a defect of its own; see its log.";
+        Failure(Problem::new(ProblemKind::Internal, detail)).into_response()
+    })
+}
+
+async fn recorded(app: App, mut request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = match request.method() {
         &Method::HEAD => Method::GET,
@@ -191,7 +205,7 @@ pub(crate) async fn record(State(app): State<App>, mut request: Request, next: N
     let outcome = outcome(&response);
     let resource = match about.resource {
         Some(resource) => Some(resource),
-        None => resource(&app, names, outcome == Outcome::Ok).await,
+        None => resource(&app, names, (outcome == Outcome::Ok, changes)).await,
     };
     let noted = notes.take();
     let actor = asked.get();
@@ -258,22 +272,28 @@ fn tag(response: &Response) -> Option<String> {
 }
 
 /// What the names in a path stand for. Where the request came to nothing, they are looked up: only
-/// what exists is written down.
-async fn resource(app: &App, names: Vec<(String, String)>, done: bool) -> Option<String> {
+/// what exists is written down. So it is where an organization was only looked into: one that is not
+/// there looks empty.
+async fn resource(
+    app: &App,
+    names: Vec<(String, String)>,
+    (done, changes): (bool, bool),
+) -> Option<String> {
     let one =
         |wanted: &str| names.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
     let (org, project, name) = (one("org"), one("project"), one("name"));
     let (principal, id) = (one("principal"), one("id"));
     if let Some(org) = org {
         let vault = app.shared_vault();
+        let seen = done && (changes || project.is_some());
         let found = tokio::task::spawn_blocking(move || {
-            vault.known_uri(&org, project.as_deref(), name.as_deref(), done)
+            vault.known_uri(&org, project.as_deref(), name.as_deref(), seen)
         });
         return found.await.ok().flatten();
     }
     match (principal, id) {
-        (Some(name), _) => app.vault().knows_principal(&name).then_some(name),
-        (None, Some(id)) => domain::Uid::parse(&id).ok().map(|id| id.to_string()),
+        (Some(name), _) => (done || app.vault().knows_principal(&name)).then_some(name),
+        (None, Some(id)) => (done || app.vault().knows_id(&id)).then_some(id),
         (None, None) => None,
     }
 }

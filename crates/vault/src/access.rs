@@ -283,6 +283,15 @@ impl Vault {
         }
     }
 
+    /// Whether a text is the identity of a token or of a grant.
+    pub fn knows_id(&self, text: &str) -> bool {
+        let Ok(id) = Uid::parse(text) else { return false };
+        let grants = |principal: &crate::rights::Principal| {
+            principal.record.grants.iter().any(|grant| grant.id == id)
+        };
+        self.rights.token(id).is_some() || self.rights.principals().iter().any(|p| grants(p))
+    }
+
     /// Whether a name is somebody's.
     pub fn knows_principal(&self, name: &str) -> bool {
         let kinds = [PrincipalKind::Group, PrincipalKind::Machine, PrincipalKind::User];
