@@ -285,9 +285,11 @@ async fn resource(
     let (principal, id) = (one("principal"), one("id"));
     if let Some(org) = org {
         let vault = app.shared_vault();
-        let seen = done && (changes || project.is_some());
+        if done && (changes || project.is_some()) {
+            return vault.known_uri(&org, project.as_deref(), name.as_deref(), true);
+        }
         let found = tokio::task::spawn_blocking(move || {
-            vault.known_uri(&org, project.as_deref(), name.as_deref(), seen)
+            vault.known_uri(&org, project.as_deref(), name.as_deref(), false)
         });
         return found.await.ok().flatten();
     }
