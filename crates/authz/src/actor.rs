@@ -272,4 +272,31 @@ mod tests {
             assert_eq!(Subject::parse(text), None, "{text}");
         }
     }
+
+    #[test]
+    fn an_actor_tells_who_it_is() {
+        let subject = Subject::Machine(Uid::from_bytes([7; 16]));
+        let (name, held) = ("machine:ci".to_owned(), Vec::new());
+        let identity = Identity { name, subject, held, grounds: Vec::new() };
+        let record = GroundRecord::Token(Uid::from_bytes([9; 16]));
+        let shown = ShownToken {
+            id: Uid::from_bytes([9; 16]),
+            description: "nightly".to_owned(),
+            expires: None,
+            narrowing: Narrowing::default(),
+            ground: Ground { record, changed_at: Revision::ZERO },
+        };
+        let known = Actor::known(Arc::new(identity), Some(Arc::new(shown)));
+        assert_eq!(known.name(), "machine:ci");
+        assert_eq!(known.subject(), Some(subject));
+        assert_eq!(known.identity().map(|identity| identity.subject), Some(subject));
+        assert_eq!(known.token().map(|token| token.description.as_str()), Some("nightly"));
+        for (system, name) in
+            [(Actor::operator(), "system:operator"), (Actor::sync_worker(), "system:sync")]
+        {
+            assert_eq!(system.name(), name);
+            assert!(system.subject().is_none() && system.identity().is_none());
+            assert!(system.token().is_none());
+        }
+    }
 }

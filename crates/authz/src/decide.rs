@@ -11,7 +11,8 @@ pub trait Resource {
     /// Where it lies.
     fn place(&self) -> Place<'_>;
 
-    /// Whether any right that has to do with the project opens it, whatever its role allows.
+    /// What opens it for [`List`](crate::List), where it is not a right that allows listing. For
+    /// every other action it is always a right that allows the action.
     fn opening(&self) -> Opening {
         Opening::ByAction
     }
@@ -182,15 +183,18 @@ pub fn decide<A: Action, R: Resource>(
         return Err(Denied::Expired);
     }
     let place = resource.place();
-    let allowed = match (resource.opening(), place.project()) {
-        (Opening::ByMembership, Some(project)) => is_member(actor, project),
-        (Opening::ByAnyRightInside, Some(project)) => has_any_right_inside(actor, project),
+    let allowed = match (resource.opening(), place.project(), A::KIND) {
+        (Opening::ByMembership, Some(project), ActionKind::List) => is_member(actor, project),
+        (Opening::ByAnyRightInside, Some(project), ActionKind::List) => {
+            has_any_right_inside(actor, project)
+        }
         _ => allows(actor, &place, None, A::KIND),
     };
-    if allowed {
-        return Ok(Permit { actor: actor.clone(), resource, only: None, action: PhantomData });
+    if !allowed {
+        return Err(denied(actor, &place, None));
     }
-    Err(denied(actor, &place, None))
+    let (actor, only) = (actor.clone(), only_secret(actor, &place, A::KIND));
+    Ok(Permit { actor, resource, only, action: PhantomData })
 }
 
 /// Decides about a secret that exists: by the rights that the actor holds, or because it is theirs.
@@ -205,15 +209,12 @@ pub fn decide_known<A: Action>(
     if actor.has_expired(now) {
         return Err(Denied::Expired);
     }
-    let KnownSecret { path, uid, owner } = secret;
-    let by_name = allows(actor, &Place::Secret(&path, None), None, A::KIND);
-    let place = Place::Secret(&path, Some(uid));
-    if by_name || allows(actor, &place, owner, A::KIND) {
-        let only = (!by_name).then_some(uid);
-        let (actor, action) = (actor.clone(), PhantomData);
-        return Ok(Permit { actor, resource: path, only, action });
+    let place = secret.place();
+    if !allows(actor, &place, secret.owner, A::KIND) {
+        return Err(denied(actor, &place, secret.owner));
     }
-    Err(denied(actor, &place, owner))
+    let (actor, only) = (actor.clone(), only_secret(actor, &place, A::KIND));
+    Ok(Permit { actor, resource: secret.path, only, action: PhantomData })
 }
 
 /// Decides whether an actor may refer to a secret in a workload of a project that it is bound to.
@@ -250,7 +251,7 @@ pub fn reasons<'a>(
     owner: Option<Subject>,
     action: ActionKind,
 ) -> impl Iterator<Item = Reason<'a>> {
-    let operator = (actor.is_operator() && Role::Admin.allows(action)).then_some(Reason::Operator);
+    let operator = actor.is_operator().then_some(Reason::Operator);
     let worker = actor.is_sync_worker() && Role::ReadonlyAdmin.allows(action);
     let worker = worker.then_some(Reason::SyncWorker);
     let owns = owner.is_some() && actor.subject() == owner && Role::Owner.allows(action);
@@ -285,14 +286,23 @@ pub fn reasons_to_use<'a>(
 }
 
 /// Whether an actor may give someone else a role at a place: only one that allows nothing there
-/// that the actor may not do. A global role also holds everywhere else.
+/// that the actor may not do. Whose the secret is counts for a right on that secret alone: its
+/// name, and what lies below it, are not its owner's.
 pub fn may_give(actor: &Actor, right: &Right, owner: Option<Subject>) -> bool {
     let place = right.scope().place();
+    let owner = owner.filter(|_| matches!(right.scope(), Scope::Secret(..)));
     right.role().actions().all(|action| allows(actor, &place, owner, action))
 }
 
 fn allows(actor: &Actor, place: &Place<'_>, owner: Option<Subject>, action: ActionKind) -> bool {
     actor.is_left(place, action) && reasons(actor, *place, owner, action).next().is_some()
+}
+
+/// The secret that a permit at a place holds for alone: the one that is there, where the actor may
+/// not do this to whatever else gets its name.
+fn only_secret(actor: &Actor, place: &Place<'_>, action: ActionKind) -> Option<Uid> {
+    let Place::Secret(path, uid) = *place else { return None };
+    uid.filter(|_| !allows(actor, &Place::Secret(path, None), None, action))
 }
 
 fn held(actor: &Actor) -> &[Held] {

@@ -4,25 +4,28 @@
 //! permit names its action and its resource in its type and carries the resource itself, so a use
 //! case cannot act on anything but what was decided on.
 //!
-//! A permit has no public constructor and no public field:
+//! A permit has no public constructor and no public field. Who has one can pass it on:
 //!
 //! ```
-//! use authz::{Actor, Read, decide};
-//! use domain::{OrgName, ProjectName, ProjectPath, SecretName, SecretPath, Timestamp};
-//! # let project = ProjectPath { org: OrgName::default_org(), project: ProjectName::parse("ml")? };
-//! # let secret = SecretPath { project, name: SecretName::parse("hf")? };
-//! let permit = decide::<Read, _>(&Actor::sync_worker(), secret, Timestamp::default());
-//! assert!(permit.is_ok());
-//! # Ok::<(), domain::Invalid>(())
+//! use authz::{Actor, Permit, Read, WholeStore, decide};
+//! use domain::Timestamp;
+//! # fn main() -> Result<(), authz::Denied> {
+//! let real = decide::<Read, _>(&Actor::sync_worker(), WholeStore, Timestamp::default())?;
+//! let same: Permit<Read, WholeStore> = real;
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! ```compile_fail
-//! use authz::{Actor, Permit, Read};
-//! use domain::{OrgName, ProjectName, ProjectPath, SecretName, SecretPath};
-//! # let project = ProjectPath { org: OrgName::default_org(), project: ProjectName::parse("ml")? };
-//! # let secret = SecretPath { project, name: SecretName::parse("hf")? };
-//! let permit = Permit::<Read, _> { actor: Actor::sync_worker(), resource: secret, action: () };
-//! # Ok::<(), domain::Invalid>(())
+//! and, this being the only difference, cannot make another from its parts:
+//!
+//! ```compile_fail,E0451
+//! use authz::{Actor, Permit, Read, WholeStore, decide};
+//! use domain::Timestamp;
+//! # fn main() -> Result<(), authz::Denied> {
+//! let real = decide::<Read, _>(&Actor::sync_worker(), WholeStore, Timestamp::default())?;
+//! let same: Permit<Read, WholeStore> = Permit { ..real };
+//! # Ok(())
+//! # }
 //! ```
 
 mod action;
