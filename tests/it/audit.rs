@@ -574,6 +574,7 @@ fn files_follow_each_other_under_load_and_the_log_stays_sound() {
                 }
             });
         }
+        let _stop = Stop(&done);
         // The oldest file goes when a third one is put aside.
         let mut checked = 0;
         wait_until("old files are deleted", || {
@@ -583,7 +584,6 @@ fn files_follow_each_other_under_load_and_the_log_stays_sound() {
             let files = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
             rotated() == 2 && !files.into_iter().any(|path| begins(&path))
         });
-        done.store(true, Ordering::Relaxed);
         assert!(checked > 1, "it was looked at while files came and went");
     });
     let said = is_sound(&fresh.home);
@@ -595,6 +595,15 @@ fn files_follow_each_other_under_load_and_the_log_stays_sound() {
     let Fresh { home, daemon, .. } = fresh;
     daemon.kill();
     is_sound(&home);
+}
+
+/// Ends the threads of a scope, also when what they were started for has failed.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A name whose records are large.
@@ -688,13 +697,13 @@ fn on_a_full_disk_writes_are_refused_first_then_reads_and_both_come_back() {
                 }
             });
         }
+        let _stop = Stop(&full);
         wait_until("reads are refused", || {
             let write = root.put(&secret("ml", "small"), &opaque("x")).status;
             let read = root.get(&data).status;
             refused_first |= (write, read) == (503, 200);
             read == 503
         });
-        full.store(true, Ordering::Relaxed);
     });
     assert!(refused_first, "reads went on longer than writes");
     nothing_is_answered(&root, &path);
