@@ -50,15 +50,21 @@ impl FileSink {
     fn keep_reserve(&mut self) -> io::Result<bool> {
         let Some(file) = &self.file else { return Ok(false) };
         if self.reserved.saturating_sub(self.end) < RESERVE_BYTES / 2 {
-            match fallocate(file, FallocateFlags::KEEP_SIZE, self.end, RESERVE_BYTES) {
-                Ok(()) => self.reserved = self.end + RESERVE_BYTES,
-                Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {}
-                // A file system without fallocate can at least say what is free.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                    let stat = fstatvfs(file)?;
-                    return Ok(stat.f_bavail.saturating_mul(stat.f_frsize) >= LEAST_BYTES);
+            // A small disk may have room for the least.
+            for bytes in [RESERVE_BYTES, LEAST_BYTES] {
+                match fallocate(file, FallocateFlags::KEEP_SIZE, self.end, bytes) {
+                    Ok(()) => {
+                        self.reserved = self.reserved.max(self.end + bytes);
+                        break;
+                    }
+                    Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {}
+                    // A file system without fallocate can at least say what is free.
+                    Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                        let stat = fstatvfs(file)?;
+                        return Ok(stat.f_bavail.saturating_mul(stat.f_frsize) >= LEAST_BYTES);
+                    }
+                    Err(error) => return Err(error.into()),
                 }
-                Err(error) => return Err(error.into()),
             }
         }
         Ok(self.reserved.saturating_sub(self.end) >= LEAST_BYTES)

@@ -194,6 +194,11 @@ impl Key {
         self.0.ends_with(uid.as_bytes())
     }
 
+    /// The identity at a key's end.
+    pub fn last_uid(&self) -> Option<Uid> {
+        self.0.last_chunk().copied().map(Uid::from_bytes)
+    }
+
     /// The identity in a key that is made of one.
     pub fn uid(&self) -> Option<Uid> {
         let bytes = self.0.get(1..17)?;

@@ -186,7 +186,7 @@ impl Vault {
             // Whether there is such a grant is not told to who may not see it.
             let permit = self.permit_granting(actor, grant.right.scope());
             let permit = permit.map_err(|error| match error {
-                VaultError::NotPermitted(_) => VaultError::NotFound,
+                VaultError::NotPermitted(_) => VaultError::NotPermitted(Denied::NotVisible),
                 other => other,
             })?;
             self.check_may_give(&permit, &grant.right)?;

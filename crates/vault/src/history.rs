@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use authz::{Action, Basis, Create, Delete, List, PartOfProject, Permit, Update};
+use authz::{Action, Basis, Create, Delete, List, PartOfProject, Permit, Scope, Update};
 use domain::{Invalid, ResourceVersion, Revision, SecretPath, Timestamp, Uid};
 use store::{ChangeKind, Commit, Head, Key, KeyRange, Precondition, VersionInfo, VersionState};
 
@@ -110,7 +110,7 @@ impl Vault {
     }
 
     /// Removes a deleted secret for good: the one named by its identity, or the only one of that
-    /// name.
+    /// name. Returns which it was.
     ///
     /// # Errors
     /// When there is no such deleted secret; when none is named and the name belongs to a living
@@ -119,7 +119,7 @@ impl Vault {
         &self,
         permit: &Permit<Delete, SecretPath>,
         uid: Option<Uid>,
-    ) -> Result<(), VaultError> {
+    ) -> Result<Uid, VaultError> {
         let path = permit.resource();
         let mut graves = self.deleted_of_name(path)?;
         match uid {
@@ -132,7 +132,10 @@ impl Vault {
         graves.retain(|grave| permit.covers(grave.head.uid));
         match graves.as_slice() {
             [] => Err(VaultError::NotFound),
-            [grave] => self.purge(&grave.key, grave.changed_at, &permit.basis()),
+            [grave] => {
+                self.purge(&grave.key, grave.changed_at, &permit.basis())?;
+                Ok(grave.head.uid)
+            }
             _ => Err(VaultError::SeveralDeleted),
         }
     }
@@ -283,6 +286,13 @@ impl Vault {
     /// was decided on.
     fn purge(&self, key: &Key, deleted: Revision, basis: &Basis) -> Result<(), VaultError> {
         while !persist(|| self.purge_some(key, deleted, basis))? {}
+        // What its owner gave on it says nothing any more. Nobody's right is asked twice: the secret
+        // is gone.
+        if let Some(uid) = key.last_uid() {
+            let _one_at_a_time = self.rights_writes.lock();
+            let gone = |scope: &Scope| matches!(scope, Scope::Secret(_, of) if *of == uid);
+            self.strip_grants(Basis::default(), &gone)?;
+        }
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use authz::{Administer, Basis, GroundRecord, Permit, Right, Role, Scope, WholeStore};
+use authz::{
+    Actor, Administer, Basis, GroundRecord, Permit, Right, Role, Scope, WholeStore, may_give,
+};
 use crypto::PasswordHash;
 use domain::{Invalid, OrgName, Plaintext, PrincipalName, ProjectName, ProjectPath, Revision, Uid};
 use store::{
@@ -152,6 +154,9 @@ impl Vault {
         }
         if let Some(members) = &change.members {
             record.members = self.member_uids(members, &found.record.members)?;
+            if record.members.iter().any(|member| !found.record.members.contains(member)) {
+                self.check_may_act_as(permit.actor(), found.record.uid, "spec.members")?;
+            }
         }
         self.check_administrators(&Without { instead: Some(&record), ..Without::default() })?;
         self.write_principal(record, found.changed_at, permit.basis())?;
@@ -171,6 +176,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let found = self.rights.named(PrincipalKind::User, name.as_str());
         let uid = found.ok_or(VaultError::NotFound)?.record.uid;
+        self.check_may_act_as(permit.actor(), uid, "principal")?;
         self.replace_password(uid, name, password, permit.basis(), None)
     }
 
@@ -217,6 +223,23 @@ impl Vault {
             self.drop_personal_project(name);
         }
         Ok(())
+    }
+
+    /// Whoever can sign in as another, or put somebody into a group, gives the rights of those: only
+    /// rights that the actor, with the token that it uses, may give.
+    pub(crate) fn check_may_act_as(
+        &self,
+        actor: &Actor,
+        uid: Uid,
+        field: &str,
+    ) -> Result<(), VaultError> {
+        let holder = self.rights.identity_of(uid);
+        let held = holder.as_ref().and_then(Actor::identity).map_or(&[][..], |own| &own.held);
+        if held.iter().all(|held| may_give(actor, &held.right, None)) {
+            return Ok(());
+        }
+        let fix = "must have no rights that you, with the token that you use, may not give";
+        Err(Invalid::new(field, fix).into())
     }
 
     /// Ends all tokens of a principal.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use authz::Actor;
+use authz::{Actor, Denied};
 use crypto::PasswordHash;
 use domain::{Invalid, Plaintext, PrincipalName, Timestamp, Uid};
 use parking_lot::{Condvar, Mutex};
@@ -201,6 +201,9 @@ impl Vault {
         present: &Attempt<'_>,
         new: &Plaintext,
     ) -> Result<(), VaultError> {
+        if actor.is_narrowed() {
+            return Err(VaultError::NotPermitted(Denied::Forbidden));
+        }
         let name = PrincipalName::parse(present.name)?;
         let uid = self.own_principal(actor);
         let found = self.rights.named(PrincipalKind::User, name.as_str());

@@ -1,8 +1,8 @@
 //! Tokens: 256 random bits, or signed claims, that are shown once and stored as a hash.
 
 use authz::{
-    ActionKind, Actor, Administer, Basis, GroundRecord, Narrowing, PartOfProject, Permit, Right,
-    Role, Scope, WholeStore, decide, may_give,
+    ActionKind, Actor, Administer, Basis, Denied, GroundRecord, Narrowing, PartOfProject, Permit,
+    Right, Role, Scope, WholeStore, decide, may_give,
 };
 use crypto::JwtClaims;
 use domain::{Invalid, PrincipalName, ProjectPath, Revision, Timestamp, Uid};
@@ -103,6 +103,8 @@ impl Vault {
                     "must be a machine account that exists; users make their tokens themselves";
                 let found = found.ok_or_else(|| Invalid::new("machineAccount", fix))?;
                 self.check_narrowing(&narrowing)?;
+                self.check_may_act_as(actor, found.record.uid, "machineAccount")?;
+                check_lifetime(actor, new.expires)?;
                 TokenHolder::Principal(found.record.uid, narrowing)
             }
             NewHolder::Myself(_) => {
@@ -206,8 +208,10 @@ impl Vault {
     /// # Errors
     /// When none of that identity is theirs, or it is the last administrator's.
     pub fn revoke_own_token(&self, actor: &Actor, id: Uid) -> Result<(), VaultError> {
-        let token = self.rights.token(id).filter(|token| self.is_own(actor, token));
-        let token = token.ok_or(VaultError::NotFound)?;
+        // Whether there is a token of others of that identity is not told.
+        let not_theirs = VaultError::NotPermitted(Denied::NotVisible);
+        let token = self.rights.token(id).ok_or(VaultError::NotFound)?;
+        let token = Some(token).filter(|token| self.is_own(actor, token)).ok_or(not_theirs)?;
         self.end_token(&token, &actor.basis())
     }
 

@@ -11,6 +11,7 @@ use vault::{PayloadChange, SecretChange, SecretView, Vault, Versions};
 use super::{secret, show};
 use crate::answer::{Failure, json_at, no_content};
 use crate::app::{App, Refused};
+use crate::audit::About;
 use crate::caller::Caller;
 use crate::extract::{IfMatch, Json, NoQuery, OfSecret, ProjectAndUid};
 
@@ -111,10 +112,12 @@ pub(super) async fn purge(
     app.act(caller, move |vault, actor| {
         let uid = body.uid()?;
         let permit = vault.permit_deleted::<Delete>(actor, path.clone(), uid)?;
-        Ok(vault.purge_secret(&permit, uid)?)
+        let purged = vault.purge_secret(&permit, uid)?;
+        Ok(About { uid: Some(purged.to_string()), ..About::default() })
     })
-    .await?;
-    Ok(no_content())
+    .await
+    .map(|about| about.of(no_content()))
+    .map_err(Into::into)
 }
 
 /// One deleted secret, by its identity.

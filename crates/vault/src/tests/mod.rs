@@ -198,7 +198,7 @@ impl Running {
     }
 
     fn purge(&self, name: &str, uid: Option<Uid>) -> Result<(), VaultError> {
-        self.vault.purge_secret(&self.may(secret(name)), uid)
+        self.vault.purge_secret(&self.may(secret(name)), uid).map(|_| ())
     }
 
     fn set_versions(

@@ -264,6 +264,50 @@ fn a_token_is_never_wider_than_its_maker() {
     let admin = vec![Right::new(Role::Admin, Scope::WholeStore).unwrap()];
     let made = running.vault.create_token(&permit, new_token("", admin, None));
     refused!(made, VaultError::Invalid(wrong) if wrong.field == "rights");
+    // Nor one of somebody who reads, nor their password, nor a place in their group.
+    running.make(PrincipalKind::Machine, "ci").unwrap();
+    running.grant(&running.admin, "machine:ci", "secret://default/ml", Role::Writer).unwrap();
+    let holder = NewHolder::Machine(name("ci"), Narrowing::default());
+    let new = NewToken { description: String::new(), holder, expires: None, jwt: false };
+    let made = running.vault.create_token(&permit, new);
+    refused!(made, VaultError::Invalid(wrong) if wrong.field == "machineAccount");
+    running.user("bob");
+    let taken = running.vault.set_password(&permit, &name("bob"), &password(PASSWORD));
+    refused!(taken, VaultError::Invalid(wrong) if wrong.field == "principal");
+    running.make(PrincipalKind::Group, "readers").unwrap();
+    running.grant(&running.admin, "group:readers", "secret://default/ml", Role::Read).unwrap();
+    let member = Member { kind: PrincipalKind::User, name: name("bob") };
+    let change = PrincipalChange { disabled: None, members: Some(vec![member]) };
+    let put = |by: &Permit<authz::Administer, WholeStore>| {
+        running.vault.change_principal(by, PrincipalKind::Group, &name("readers"), &change)
+    };
+    refused!(put(&permit), VaultError::Invalid(wrong) if wrong.field == "spec.members");
+    put(&running.may(WholeStore)).unwrap();
+    // Nor another password of its holder's.
+    let present = password(PASSWORD);
+    let new = password("another very odd sentence 9");
+    let changed = running.vault.change_own_password(&clerk, &attempt("alice", &present), &new);
+    refused!(changed, VaultError::NotPermitted(_));
+}
+
+/// What an owner gave goes with the secret, and opens not even the project any more.
+#[test]
+fn what_an_owner_gave_ends_with_the_secret() {
+    let (_home, running) = Running::with_project();
+    running.user("alice");
+    running.user("bob");
+    running.grant(&running.admin, "user:alice", "secret://default/ml", Role::Contributor).unwrap();
+    let alice = again(&running, "alice");
+    running.create_as(&alice, secret("mine")).unwrap();
+    running.grant(&alice, "user:bob", "secret://default/ml/mine", Role::Read).unwrap();
+    let reaches = || {
+        let part = PartOfProject(project("ml"));
+        decide::<List, _>(&again(&running, "bob"), part, running.now()).is_ok()
+    };
+    running.delete("mine").unwrap();
+    assert!(reaches(), "it may be undeleted");
+    running.purge("mine", None).unwrap();
+    assert!(!reaches());
 }
 
 /// A token that may only list must not end what is its holder's.
@@ -278,8 +322,8 @@ fn a_narrowed_token_gives_up_nothing_of_its_holders() {
     let narrowed = Narrowing { projects: None, actions };
     let token = running.own_token(&again(&running, "alice"), narrowed).unwrap();
     let lister = running.vault.authenticate(&token.text).unwrap();
-    refused!(running.vault.revoke_grant(&lister, given.id), VaultError::NotFound);
-    refused!(running.vault.revoke_own_token(&lister, whole.view.id), VaultError::NotFound);
+    refused!(running.vault.revoke_grant(&lister, given.id), VaultError::NotPermitted(_));
+    refused!(running.vault.revoke_own_token(&lister, whole.view.id), VaultError::NotPermitted(_));
     assert_eq!(running.vault.own_tokens(&lister).len(), 1);
     running.vault.revoke_own_token(&lister, token.view.id).unwrap();
     let alice = running.vault.authenticate(&whole.text).unwrap();
