@@ -156,9 +156,34 @@ mod tests {
     #[test]
     fn names_and_numbers_lead_back_to_the_role() {
         for role in Role::ALL {
-            assert_eq!(Role::parse(role.as_str()).unwrap(), role);
+            assert_eq!(Role::parse(&role.to_string()).unwrap(), role);
             assert_eq!(Role::from_code(role.code()), Some(role));
         }
-        assert_eq!(Role::parse("root").unwrap_err().field, "role");
+        let refused = Role::parse("root").unwrap_err();
+        assert_eq!(
+            (refused.field.as_str(), refused.fix.ends_with("write, writer")),
+            ("role", true)
+        );
+        assert_eq!([0, 12].map(Role::from_code), [None, None]);
+    }
+
+    /// Grants are stored with these: another number would give each of them another role.
+    #[test]
+    fn the_numbers_are_stored() {
+        let numbers = Role::ALL.map(|role| (role.as_str(), role.code()));
+        let stored = [
+            ("admin", 1),
+            ("auditor", 2),
+            ("contributor", 3),
+            ("manage", 9),
+            ("manager", 4),
+            ("owner", 5),
+            ("read", 10),
+            ("readonly-admin", 6),
+            ("viewer", 7),
+            ("write", 11),
+            ("writer", 8),
+        ];
+        assert_eq!(numbers, stored);
     }
 }
