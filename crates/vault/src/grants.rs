@@ -19,8 +19,8 @@ pub enum GrantPermit {
     Administer(Permit<Administer, Scope>),
     /// Of who shares everything at and below a name.
     Share(Permit<Share, Scope>),
-    /// Of who shares one secret, and nothing else of its name.
-    ShareOne(Permit<Share, SecretPath>),
+    /// Of who shares one secret, and nothing else of its name; with that secret's owner.
+    ShareOne(Permit<Share, SecretPath>, Option<Subject>),
 }
 
 impl GrantPermit {
@@ -29,7 +29,7 @@ impl GrantPermit {
         match self {
             Self::Administer(permit) => permit.actor(),
             Self::Share(permit) => permit.actor(),
-            Self::ShareOne(permit) => permit.actor(),
+            Self::ShareOne(permit, _) => permit.actor(),
         }
     }
 }
@@ -73,14 +73,17 @@ impl Vault {
                 let below = Scope::Below(path.clone());
                 let denied = match decide::<Share, _>(actor, below, now) {
                     Ok(permit) => return Ok(GrantPermit::Share(permit)),
-                    Err(Denied::Expired) => Denied::Expired,
-                    Err(_) => match self.permit::<Share>(actor, path.clone()) {
-                        Ok(permit) => return Ok(GrantPermit::ShareOne(permit)),
-                        Err(VaultError::NotPermitted(denied)) => denied,
-                        Err(error) => return Err(error),
-                    },
+                    Err(denied) => denied,
                 };
-                Err(VaultError::NotPermitted(denied))
+                let of = match scope {
+                    Scope::Secret(_, uid) => Some(*uid),
+                    _ => None,
+                };
+                let head = self.head_of(path, of)?.ok_or(VaultError::NotPermitted(denied))?;
+                let (known, owner) = (known(&head), owner_of(&head.owner));
+                let permit = authz::decide_known::<Share>(actor, known, now);
+                let permit = permit.map_err(VaultError::NotPermitted)?;
+                Ok(GrantPermit::ShareOne(permit, owner))
             }
             _ => {
                 let permit = decide::<Administer, _>(actor, scope.clone(), now);
@@ -201,7 +204,7 @@ impl Vault {
     /// The grants at a place, and those below it where they are wanted.
     pub fn grants_at(&self, permit: &GrantPermit, scope: &Scope, below: bool) -> Vec<GrantView> {
         // What lies below the name of one's own secret is not one's own.
-        let below = below && !matches!(permit, GrantPermit::ShareOne(_));
+        let below = below && !matches!(permit, GrantPermit::ShareOne(..));
         self.grants_where(|_, grant| {
             let theirs = grant.right.scope();
             match (scope, theirs) {
@@ -240,7 +243,7 @@ impl Vault {
         commit: &mut Commit,
     ) -> Result<Right, VaultError> {
         let scope = match permit {
-            GrantPermit::ShareOne(permit) => {
+            GrantPermit::ShareOne(permit, _) => {
                 let (head, revision) = self.permitted_head(permit)?;
                 commit.require(Precondition::ChangedAt(Key::head(permit.resource()), revision));
                 Scope::Secret(permit.resource().clone(), head.uid)
@@ -276,7 +279,7 @@ impl Vault {
     /// Nobody gives what they do not have: a manager, who reads no values, makes no reader.
     fn check_may_give(&self, permit: &GrantPermit, right: &Right) -> Result<(), VaultError> {
         let owner = match permit {
-            GrantPermit::ShareOne(permit) => owner_of(&self.permitted_head(permit)?.0.owner),
+            GrantPermit::ShareOne(_, owner) => *owner,
             GrantPermit::Administer(_) | GrantPermit::Share(_) => None,
         };
         if may_give(permit.actor(), right, owner) {
@@ -329,6 +332,22 @@ impl Vault {
         }
     }
 
+    /// The head of the secret that has a name; or of that identity, be it deleted.
+    fn head_of(
+        &self,
+        path: &SecretPath,
+        uid: Option<Uid>,
+    ) -> Result<Option<store::Head>, VaultError> {
+        match self.head(path) {
+            Ok((head, _)) if uid.is_none_or(|uid| uid == head.uid) => Ok(Some(head)),
+            Ok(_) | Err(VaultError::NotFound) => match uid {
+                Some(_) => self.deleted_head(path, uid),
+                None => Ok(None),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
     /// The right to do something with a secret: by what the actor holds, or because it is theirs.
     ///
     /// # Errors
@@ -338,11 +357,7 @@ impl Vault {
         actor: &Actor,
         path: SecretPath,
     ) -> Result<Permit<A, SecretPath>, VaultError> {
-        self.permit_among(actor, path, |vault, path| match vault.head(path) {
-            Ok((head, _)) => Ok(Some(head)),
-            Err(VaultError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        })
+        self.permit_among(actor, path, |vault, path| vault.head_of(path, None))
     }
 
     /// As [`Vault::permit`], for a secret that is deleted: the one of that identity, or the one

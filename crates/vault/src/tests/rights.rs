@@ -290,6 +290,25 @@ fn a_token_is_never_wider_than_its_maker() {
     refused!(changed, VaultError::NotPermitted(_));
 }
 
+/// A name that is another's by now says nothing about what was given on the secret of before.
+#[test]
+fn what_an_owner_gave_is_not_the_next_owners_to_take() {
+    let (_home, running) = Running::with_project();
+    for user in ["alice", "bob", "carol"] {
+        running.user(user);
+    }
+    for user in ["user:alice", "user:carol"] {
+        running.grant(&running.admin, user, "secret://default/ml", Role::Contributor).unwrap();
+    }
+    let (alice, carol) = (again(&running, "alice"), again(&running, "carol"));
+    running.create_as(&alice, secret("mine")).unwrap();
+    let given = running.grant(&alice, "user:bob", "secret://default/ml/mine", Role::Read).unwrap();
+    running.delete("mine").unwrap();
+    running.create_as(&carol, secret("mine")).unwrap();
+    refused!(running.vault.revoke_grant(&carol, given.id), VaultError::NotPermitted(_));
+    running.vault.revoke_grant(&alice, given.id).unwrap();
+}
+
 /// What an owner gave goes with the secret, and opens not even the project any more.
 #[test]
 fn what_an_owner_gave_ends_with_the_secret() {

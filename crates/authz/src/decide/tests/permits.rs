@@ -109,3 +109,19 @@ fn the_reasons_of_the_systems_own_actors_are_what_they_are() {
     assert_eq!(why(&Actor::sync_worker(), ActionKind::Read), ["SyncWorker"]);
     assert!(why(&Actor::sync_worker(), ActionKind::Delete).is_empty());
 }
+
+#[test]
+fn a_token_is_narrowed_by_either_of_what_it_leaves_out() {
+    let shown = |narrowing| {
+        let (name, subject) = ("user:alice".to_owned(), ALICE);
+        let identity = Identity { name, subject, held: Vec::new(), grounds: Vec::new() };
+        Actor::known(Arc::new(identity), Some(Arc::new(token(narrowing, None))))
+    };
+    let projects = Some(vec![project("default/ml")]);
+    let actions = Some([ActionKind::List].into_iter().collect());
+    assert!(!shown(Narrowing::default()).is_narrowed());
+    assert!(shown(Narrowing { projects, actions: None }).is_narrowed());
+    assert!(shown(Narrowing { projects: None, actions }).is_narrowed());
+    assert!(!alice(Role::Admin, Scope::WholeStore).is_narrowed());
+    assert!(!Actor::operator().is_narrowed());
+}
