@@ -171,6 +171,23 @@ fn a_secret_becomes_exactly_these_bytes_and_follows_its_updates() {
     wait_until("the update is there", || world.data("opaque").as_ref() == Some(&expected));
 }
 
+/// What goes to a cluster was read, and says so in the audit log.
+#[test]
+fn what_the_worker_reads_for_a_cluster_is_in_the_audit_log() {
+    let Some(world) = Attached::start("e2e-audit") else { return };
+    world.put("hf", "one");
+    world.wait_for_value("hf", "one");
+    let log = fs::read_to_string(world.fresh.home.data.join("audit/audit.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let read: Vec<_> = lines.filter(|line| line["action"] == "projectSecret").collect();
+    assert!(!read.is_empty(), "{log}");
+    for record in read {
+        assert_eq!(record["actor"], "system:sync");
+        assert!(record["resource"].as_str().unwrap().ends_with("/hf"), "{record}");
+        assert_eq!((&record["version"], &record["outcome"]), (&json!(1), &json!("ok")));
+    }
+}
+
 #[test]
 fn a_tampered_secret_is_repaired() {
     let Some(world) = Attached::start("tamper") else { return };
