@@ -1,7 +1,7 @@
 //! The listener: accepts, limits, serves HTTP/1.1 and HTTP/2, and drains.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -204,8 +204,10 @@ impl OperatorSocket {
     /// # Errors
     /// When the system refuses it.
     pub fn bind(path: PathBuf) -> std::io::Result<Self> {
-        match std::fs::remove_file(&path) {
-            Ok(()) => {}
+        match std::fs::symlink_metadata(&path) {
+            // Anything else that has the name is somebody's file, and binding refuses it.
+            Ok(there) if there.file_type().is_socket() => std::fs::remove_file(&path)?,
+            Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -412,6 +414,22 @@ mod tests {
         // The answer has begun.
         stream.read_exact(&mut [0]).await.unwrap();
         stream
+    }
+
+    #[tokio::test]
+    async fn a_socket_takes_the_place_of_a_socket_and_of_nothing_else() {
+        let dir = std::env::temp_dir().join(format!("tresor-socket-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let path = dir.join("s");
+        drop(OperatorSocket::bind(path.clone()).unwrap());
+        drop(OperatorSocket::bind(path.clone()).unwrap());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "somebody's").unwrap();
+        assert!(OperatorSocket::bind(path.clone()).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody's");
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
