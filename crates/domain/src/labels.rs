@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Age, Invalid, ROTATE_AFTER};
+use crate::{Age, Invalid, ROTATE_AFTER, is_dns_subdomain};
 
 /// The most labels that one secret may carry.
 pub const MAX_LABELS: usize = 64;
@@ -60,16 +60,6 @@ pub(crate) fn is_label_key(text: &str) -> bool {
         None => is_label_word(text),
         Some((prefix, word)) => is_dns_subdomain(prefix) && is_label_word(word),
     }
-}
-
-pub(crate) fn is_dns_subdomain(text: &str) -> bool {
-    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_label = |label: &str| {
-        label.starts_with(lower)
-            && label.ends_with(lower)
-            && label.chars().all(|c| lower(c) || c == '-')
-    };
-    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 #[cfg(test)]

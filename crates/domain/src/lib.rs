@@ -13,6 +13,7 @@ mod codec;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod invalid;
+mod kubernetes_name;
 mod labels;
 mod name;
 mod password;
@@ -33,6 +34,7 @@ pub use binding::BindingKind;
 pub use clock::{Clock, Timestamp};
 pub use codec::{Decoder, Encoder, Malformed};
 pub use invalid::Invalid;
+pub use kubernetes_name::{is_dns_subdomain, kubernetes_name};
 pub use labels::{Labels, MAX_LABELS};
 pub use name::{
     DataKey, HASH_DIGITS, MAX_NAME_BYTES, Namespace, OrgName, PrincipalName, ProjectName,

@@ -1,7 +1,6 @@
 //! Where a project's secrets appear in Kubernetes.
 
-use crate::labels::is_dns_subdomain;
-use crate::{Invalid, Namespace, ProjectPath, SecretPath};
+use crate::{Invalid, Namespace, ProjectPath, SecretPath, is_dns_subdomain};
 
 /// How a rule lays secrets out in its namespace. The numbers are stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use domain::{
     DataKey, Namespace, Placement, ProjectPath, ProjectionMode, ProjectionRule, SecretPath,
-    SecretType, Uid,
+    SecretType, Uid, kubernetes_name,
 };
 
 use crate::claim::{Claim, Contest, Owner, Wanted};
-use crate::names::kubernetes_name;
 use crate::source::{ProjectRules, SecretMeta};
 
 /// Rules and secrets, and the claims on places that follow from them.

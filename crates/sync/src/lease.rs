@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use crate::election::{Election, RETRY};
 use crate::failure::{CallError, Failure, Verb};
 use crate::kubernetes::{Kubernetes, quietly_about};
-use crate::names::is_subdomain;
 
 /// So long an attempt may take; within the time after which a leader has to stop there is another.
 const TIME_OUT: Duration = Duration::from_secs(4);
@@ -36,7 +35,7 @@ impl LeaseName {
         let wrong = || Invalid::new("lease", "must be NAMESPACE/NAME, both as Kubernetes has them");
         let (namespace, name) = text.split_once('/').ok_or_else(wrong)?;
         let namespace = Namespace::parse(namespace)?;
-        if !is_subdomain(name) {
+        if !domain::is_dns_subdomain(name) {
             return Err(wrong());
         }
         Ok(Self { namespace, name: name.to_owned() })

@@ -62,7 +62,6 @@ mod kubernetes;
 mod lease;
 mod marks;
 mod metrics;
-mod names;
 mod observed;
 mod reconcile;
 mod reveal;

@@ -1,6 +1,6 @@
 //! Kubernetes names for secrets whose names are none.
 
-use domain::{HASH_DIGITS, short_hash};
+use crate::{HASH_DIGITS, short_hash};
 
 /// The longest name of a Secret: an RFC 1123 subdomain, as Kubernetes checks it.
 const MAX_NAME_BYTES: usize = 253;
@@ -11,8 +11,8 @@ const SUFFIX_BYTES: usize = 1 + HASH_DIGITS;
 ///
 /// The suffix is taken from the original bytes, so that `a/b` and `a-b`, or `Key` and `key`, stay
 /// apart. Thirty-two bits do not exclude a collision; it then is `NameTaken`, as any other.
-pub(crate) fn kubernetes_name(wanted: &str) -> String {
-    if is_subdomain(wanted) {
+pub fn kubernetes_name(wanted: &str) -> String {
+    if is_dns_subdomain(wanted) {
         return wanted.to_owned();
     }
     let mut name: String = label_safe(wanted).chars().take(MAX_NAME_BYTES - SUFFIX_BYTES).collect();
@@ -38,8 +38,8 @@ fn label_safe(wanted: &str) -> String {
     out
 }
 
-/// Whether Kubernetes takes it as the name of an object.
-pub(crate) fn is_subdomain(name: &str) -> bool {
+/// Whether Kubernetes takes it as the name of most objects: an RFC 1123 subdomain.
+pub fn is_dns_subdomain(name: &str) -> bool {
     let is_label = |label: &str| {
         label.starts_with(is_alphanumeric)
             && label.ends_with(is_alphanumeric)
@@ -89,7 +89,7 @@ mod tests {
             &long,
         ] {
             let made = kubernetes_name(name);
-            assert!(is_subdomain(&made), "{name:?} became {made:?}");
+            assert!(is_dns_subdomain(&made), "{name:?} became {made:?}");
         }
     }
 
