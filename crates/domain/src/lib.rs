@@ -7,6 +7,7 @@
 
 mod age;
 mod anchor;
+mod annotations;
 mod binding;
 mod clock;
 mod codec;
@@ -30,6 +31,7 @@ mod uri;
 
 pub use age::{Age, ROTATE_AFTER};
 pub use anchor::Anchor;
+pub use annotations::{Annotations, MAX_ANNOTATION_BYTES};
 pub use binding::BindingKind;
 pub use clock::{Clock, Timestamp};
 pub use codec::{Decoder, Encoder, Malformed};
@@ -46,7 +48,7 @@ pub use plaintext::{Plaintext, Sealed};
 pub use projected::KubernetesSecret;
 pub use projection::{Placement, ProjectionState, ProjectionStatus, Retired, Tombstone};
 pub use revision::{Incarnation, ResourceVersion, Revision};
-pub use rule::{NamePattern, ProjectionMode, ProjectionRule};
+pub use rule::{NamePattern, NamespacePattern, ProjectionMode, ProjectionRule, RuleTemplate};
 pub use secret_type::SecretType;
 pub use selector::LabelSelector;
 pub use uid::Uid;

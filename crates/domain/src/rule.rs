@@ -1,6 +1,8 @@
 //! Where a project's secrets appear in Kubernetes.
 
-use crate::{Invalid, Namespace, ProjectPath, SecretPath, is_dns_subdomain};
+use crate::{
+    HASH_DIGITS, Invalid, Namespace, ProjectPath, SecretPath, is_dns_subdomain, short_hash,
+};
 
 /// How a rule lays secrets out in its namespace. The numbers are stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,8 +115,19 @@ impl NamePattern {
     }
 
     /// The name that the pattern of a merged rule gives the copy of a project.
+    ///
+    /// Where organization and project stand in one name, one of them that holds `--` could make it
+    /// look like another pair's: such a name ends in a hash of the pair.
     pub fn apply_to_project(&self, project: &ProjectPath) -> String {
-        self.fill(project, "")
+        let name = self.fill(project, "");
+        let both = self.0.contains("{org}") && self.0.contains("{project}");
+        let parts = [project.org.as_str(), project.project.as_str()];
+        let holds_separator =
+            |part: &&str| part.contains("--") || part.starts_with('-') || part.ends_with('-');
+        match both && parts.iter().any(holds_separator) {
+            true => format!("{name}-{}", short_hash(&project.to_string())),
+            false => name,
+        }
     }
 
     fn fill(&self, project: &ProjectPath, name: &str) -> String {
@@ -147,6 +160,74 @@ fn is_pattern(text: &str) -> bool {
     };
     let (first, rest) = text.split_once('{').map_or((text, None), |(a, b)| (a, Some(b)));
     first.chars().all(allowed) && rest.is_none_or(|rest| rest.split('{').all(is_part))
+}
+
+/// The namespace that a project gets by itself: text in which `{project}` and `{org}` stand for the
+/// project's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespacePattern(String);
+
+impl NamespacePattern {
+    /// Checks a pattern.
+    ///
+    /// # Errors
+    /// When it holds an unknown placeholder or could not make a namespace.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let filled = text.replace("{project}", "a").replace("{org}", "a");
+        if text.len() > 128 || text.contains("{name}") || text.contains('.') || !is_pattern(text) {
+            let fix = "may hold {project}, {org} and otherwise lower-case letters, digits and `-`, at most 128 bytes";
+            return Err(Invalid::new("namespace", fix));
+        }
+        Namespace::parse(&filled)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The pattern's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A project's namespace; a name that is none of Kubernetes' becomes one that ends in a hash.
+    /// None where that would be a namespace of Kubernetes itself.
+    pub fn apply(&self, project: &ProjectPath) -> Option<Namespace> {
+        const MAX_STEM: usize = 63 - 1 - HASH_DIGITS;
+        let fill = self.0.replace("{org}", project.org.as_str());
+        let fill = fill.replace("{project}", project.project.as_str());
+        let plain = |text: &str| !text.contains("--");
+        let names = [project.org.as_str(), project.project.as_str()];
+        if (names.iter().all(|name| plain(name)) || fill == self.0)
+            && let Ok(namespace) = Namespace::parse(&fill)
+        {
+            return Some(namespace);
+        }
+        let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let stem: String = fill.chars().map(safe).take(MAX_STEM).collect();
+        let stem = stem.trim_matches('-');
+        let name = match stem.is_empty() {
+            true => short_hash(&project.to_string()),
+            false => format!("{stem}-{}", short_hash(&project.to_string())),
+        };
+        Namespace::parse(&name).ok()
+    }
+}
+
+/// A rule that projects get when they are made, where the configuration says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTemplate {
+    /// How secrets are laid out.
+    pub mode: ProjectionMode,
+    /// The namespace they appear in.
+    pub namespace: NamespacePattern,
+    /// What they are called there.
+    pub name_pattern: NamePattern,
+}
+
+impl RuleTemplate {
+    /// A project's rule.
+    pub fn apply(&self, project: &ProjectPath) -> Option<ProjectionRule> {
+        let namespace = self.namespace.apply(project)?;
+        Some(ProjectionRule { mode: self.mode, namespace, name_pattern: self.name_pattern.clone() })
+    }
 }
 
 /// One projection rule of a project.
@@ -196,6 +277,44 @@ mod tests {
         ] {
             let refused = NamePattern::parse(ProjectionMode::Each, text).unwrap_err();
             assert_eq!(refused.field, "namePattern", "{text}");
+        }
+    }
+
+    fn path(org: &str, project: &str) -> ProjectPath {
+        let (org, project) = (OrgName::parse(org).unwrap(), ProjectName::parse(project).unwrap());
+        ProjectPath { org, project }
+    }
+
+    #[test]
+    fn pairs_of_names_that_hold_the_separator_stay_apart() {
+        let text = "project--{org}--{project}--secrets";
+        let pattern = NamePattern::parse(ProjectionMode::Merged, text).unwrap();
+        let name = |org, project| pattern.apply_to_project(&path(org, project));
+        assert_eq!(name("acme", "ml"), "project--acme--ml--secrets");
+        let pairs = [("a", "b--c"), ("a--b", "c"), ("a-", "b"), ("a", "-b"), ("a", "b")];
+        let names: std::collections::BTreeSet<_> = pairs.map(|(o, p)| name(o, p)).into();
+        assert_eq!(names.len(), pairs.len(), "{names:?}");
+    }
+
+    #[test]
+    fn a_namespace_pattern_makes_namespaces_and_none_of_kubernetes_own() {
+        let pattern = NamespacePattern::parse("platform--{org}--{project}").unwrap();
+        let of = |org, project| pattern.apply(&path(org, project)).unwrap().to_string();
+        assert_eq!(of("acme", "ml"), "platform--acme--ml");
+        assert!(
+            of("acme", "Pro_J").starts_with("platform--acme--pro-j-"),
+            "{}",
+            of("acme", "Pro_J")
+        );
+        assert_ne!(of("a", "b--c"), of("a--b", "c"));
+        let all = NamespacePattern::parse("{project}").unwrap();
+        assert_eq!(all.apply(&path("default", "kube-system")), None);
+        assert_eq!(
+            NamespacePattern::parse("fixed").unwrap().apply(&path("o", "a--b")).unwrap().as_str(),
+            "fixed"
+        );
+        for text in ["", "A", "{name}", "a.b", "-a", "{user}", "kube-{project}"] {
+            assert!(NamespacePattern::parse(text).is_err(), "{text}");
         }
     }
 

@@ -135,6 +135,10 @@ fn vault_problem(error: VaultError) -> Problem {
             ProblemKind::NotNow,
             "The project still keeps deleted secrets. Purge them first.",
         ),
+        VaultError::IdTaken => {
+            let detail = "Another secret has this id. Choose another, or leave it out.";
+            new(ProblemKind::AlreadyExists, detail).at("id")
+        }
         VaultError::LastAdministrator => new(
             ProblemKind::NotNow,
             "Nobody would be left who administers the store. Make another administrator first.",

@@ -16,6 +16,7 @@ use crate::audit::Unknown;
 use crate::caller::Caller;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::surface::Mounted;
 
 /// How many requests wait for a password to be hashed, those included that hash: each holds a
 /// thread, and whoever has no password must not be able to hold all of them.
@@ -36,12 +37,14 @@ pub struct App {
     hashing: Arc<Semaphore>,
     /// Requests of nobody known.
     unknown: Arc<Unknown>,
+    /// The platforms' interfaces that are switched on.
+    surfaces: Option<Arc<Mounted>>,
     /// Whether `/metrics` is served beside everything else, and not on an address of its own.
     serves_metrics: bool,
 }
 
 /// The worker that projects into Kubernetes, as far as requests reach it.
-pub trait SyncControl: Send + Sync {
+pub trait SyncControl: surfaces::Jobs {
     /// How it stands.
     fn status(&self) -> SyncStatus;
 
@@ -95,6 +98,7 @@ impl App {
             limits,
             hashing,
             unknown: Arc::new(Unknown::default()),
+            surfaces: None,
             serves_metrics: true,
         }
     }
@@ -105,6 +109,17 @@ impl App {
         self.audit = log;
         self.audit_file = file.map(Into::into);
         self
+    }
+
+    /// The same service, which answers platforms' clients too.
+    #[must_use]
+    pub fn with_surfaces(mut self, mounted: Mounted) -> Self {
+        self.surfaces = Some(Arc::new(mounted));
+        self
+    }
+
+    pub(crate) fn surfaces(&self) -> Option<&Arc<Mounted>> {
+        self.surfaces.as_ref()
     }
 
     pub(crate) fn unknown(&self) -> &Unknown {
@@ -194,6 +209,11 @@ impl App {
         let vault = self.vault.clone();
         let done = tokio::task::spawn_blocking(move || act(&vault)).await;
         done.unwrap_or(Err(VaultError::Overloaded))
+    }
+
+    /// A place among those who may hash a password.
+    pub(crate) fn place_to_hash(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.hashing.clone().try_acquire_owned().ok()
     }
 }
 

@@ -88,6 +88,11 @@ impl About {
     }
 }
 
+/// In an answer's extensions: the several things that one request touched, each of which gets a
+/// record.
+#[derive(Clone)]
+pub(crate) struct Several(pub(crate) Vec<(About, Outcome)>);
+
 /// In an answer's extensions: the actor may not, whatever the status pretends.
 #[derive(Clone)]
 pub(crate) struct WasDenied;
@@ -105,6 +110,12 @@ static OPERATIONS: LazyLock<HashMap<(String, Method), String>> = LazyLock::new(|
         ] {
             let name = operation.and_then(|operation| operation.operation_id);
             operations.extend(name.map(|name| ((path.clone(), method), name)));
+        }
+    }
+    for surface in surfaces::surfaces() {
+        for route in surface.routes {
+            let name = format!("{}.{}", surface.name, route.operation);
+            operations.insert((route.path.to_owned(), route.method.clone()), name);
         }
     }
     operations
@@ -202,6 +213,7 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
         .collect();
     let response = next.run(Request::from_parts(parts, body)).await;
     let about = response.extensions().get::<About>().cloned().unwrap_or_default();
+    let several = response.extensions().get::<Several>().cloned();
     let outcome = outcome(&response);
     let resource = match about.resource {
         Some(resource) => Some(resource),
@@ -231,7 +243,10 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
         status: Some(response.status().as_u16()),
         detail,
     };
-    let receipt = app.audit().append(&entry);
+    let receipt = match several {
+        None => app.audit().append(&entry),
+        Some(Several(all)) => each(&app, &entry, all),
+    };
     let written = match changes && outcome == Outcome::Ok {
         true => receipt.synced().await,
         false => receipt.written().await,
@@ -251,6 +266,22 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
             Failure(Problem::new(ProblemKind::Busy, detail)).into_response()
         }
     }
+}
+
+/// A record for each of several things. They are written in order, so the last one's receipt is that
+/// of all.
+fn each(app: &App, entry: &Entry, all: Vec<(About, Outcome)>) -> audit::Receipt {
+    let record = |(about, outcome): (About, Outcome)| Entry {
+        resource: about.resource,
+        uid: about.uid,
+        version: about.version,
+        resource_version: about.resource_version,
+        detail: about.detail,
+        outcome,
+        ..entry.clone()
+    };
+    let receipts = all.into_iter().map(|one| app.audit().append(&record(one)));
+    receipts.last().unwrap_or_else(|| app.audit().append(entry))
 }
 
 fn outcome(response: &Response) -> Outcome {

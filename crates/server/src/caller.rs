@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use domain::{Plaintext, Uid};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use surfaces::Unauthenticated;
 use vault::{Attempt, SignedIn, Vault, VaultError};
 use zeroize::Zeroizing;
 
@@ -80,19 +81,50 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
         let peer = parts.extensions.get::<Peer>().copied();
         let peer = peer.unwrap_or(Peer::Network(std::net::Ipv4Addr::UNSPECIFIED.into()));
-        let credential = match (shown(&parts.headers)?, peer) {
-            (None, Peer::Operator) => Credential::Operator,
-            (None, Peer::Network(_)) => return Err(unauthorized().into()),
-            (Some(Shown::Token(token)), _) => Credential::Token(token),
-            (Some(Shown::Password(pair)), _) => password(app, &pair, peer).await?,
-        };
-        let actor = credential.actor(app.vault()).ok_or_else(unauthorized)?;
-        let caller = Self { actor, credential, peer };
-        // For whoever writes down what was asked.
-        if let Some(asked) = parts.extensions.get::<AskedBy>() {
-            asked.set(&caller.actor);
-        }
+        let caller = Self::identify(app, &parts.headers, peer, None).await;
+        let caller = caller.map_err(|unknown| match unknown {
+            Unknown::Because(_) => unauthorized(),
+            Unknown::Problem(problem) => problem,
+        })?;
+        caller.note(&parts.extensions);
         Ok(caller)
+    }
+}
+
+/// Why nobody is known.
+pub(crate) enum Unknown {
+    /// What is shown shows nobody.
+    Because(Unauthenticated),
+    /// It could not be looked at.
+    Problem(Problem),
+}
+
+impl Caller {
+    /// Who shows a credential; `scheme` is taken beside Bearer and Basic.
+    pub(crate) async fn identify(
+        app: &App,
+        headers: &HeaderMap,
+        peer: Peer,
+        scheme: Option<&str>,
+    ) -> Result<Self, Unknown> {
+        let because = Unknown::Because;
+        let (credential, bad) = match (shown(headers, scheme).map_err(because)?, peer) {
+            (None, Peer::Operator) => (Credential::Operator, Unauthenticated::NoHeader),
+            (None, Peer::Network(_)) => return Err(because(Unauthenticated::NoHeader)),
+            (Some(Shown::Token(token)), _) => (Credential::Token(token), Unauthenticated::BadToken),
+            (Some(Shown::Password(pair)), _) => {
+                (password(app, &pair, peer).await?, Unauthenticated::BadPassword)
+            }
+        };
+        let actor = credential.actor(app.vault()).ok_or(because(bad))?;
+        Ok(Self { actor, credential, peer })
+    }
+
+    /// Says who asks, for whoever writes down what was asked.
+    pub(crate) fn note(&self, extensions: &http::Extensions) {
+        if let Some(asked) = extensions.get::<AskedBy>() {
+            asked.set(&self.actor);
+        }
     }
 }
 
@@ -124,29 +156,35 @@ struct Pair {
     password: Plaintext,
 }
 
-/// What exactly one `Authorization` header of the scheme Bearer (RFC 6750) or Basic (RFC 7617) holds.
-/// A token may also stand in the place of a password: then the name is not looked at.
-fn shown(headers: &HeaderMap) -> Result<Option<Shown>, Problem> {
+/// What exactly one `Authorization` header of the scheme Bearer (RFC 6750), Basic (RFC 7617) or one
+/// more that also holds a token has. A token may stand in the place of a password: then the name is
+/// not looked at.
+fn shown(headers: &HeaderMap, more: Option<&str>) -> Result<Option<Shown>, Unauthenticated> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let only = match (all.next(), all.next()) {
         (None, _) => return Ok(None),
-        (Some(only), None) => only.to_str().map_err(|_| unauthorized())?,
-        (Some(_), Some(_)) => return Err(unauthorized()),
+        (Some(only), None) => only.to_str().map_err(|_| Unauthenticated::BadToken)?,
+        (Some(_), Some(_)) => return Err(Unauthenticated::BadToken),
     };
-    let (scheme, text) = only.split_once(' ').ok_or_else(unauthorized)?;
+    let (scheme, text) = only.split_once(' ').unwrap_or((only, ""));
     let text = text.trim();
-    if text.len() > MAX_CREDENTIAL_BYTES {
-        return Err(unauthorized());
+    if text.is_empty() {
+        return Err(Unauthenticated::NoCredential);
     }
-    if scheme.eq_ignore_ascii_case("bearer") {
+    if text.len() > MAX_CREDENTIAL_BYTES {
+        return Err(Unauthenticated::BadToken);
+    }
+    let is_more = more.is_some_and(|more| scheme.eq_ignore_ascii_case(more));
+    if is_more || scheme.eq_ignore_ascii_case("bearer") {
         return Ok(Some(Shown::Token(Zeroizing::new(text.to_owned()))));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
-        return Err(unauthorized());
+        return Err(Unauthenticated::UnknownScheme);
     }
-    let decoded = Zeroizing::new(STANDARD.decode(text).map_err(|_| unauthorized())?);
-    let decoded = std::str::from_utf8(&decoded).map_err(|_| unauthorized())?;
-    let (name, password) = decoded.split_once(':').ok_or_else(unauthorized)?;
+    let bad = |_| Unauthenticated::BadPassword;
+    let decoded = Zeroizing::new(STANDARD.decode(text).map_err(bad)?);
+    let decoded = std::str::from_utf8(&decoded).map_err(|_| Unauthenticated::BadPassword)?;
+    let (name, password) = decoded.split_once(':').ok_or(Unauthenticated::BadPassword)?;
     if is_token(password) {
         return Ok(Some(Shown::Token(Zeroizing::new(password.to_owned()))));
     }
@@ -161,7 +199,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Signs someone in who sends the password with each request.
-async fn password(app: &App, pair: &Pair, peer: Peer) -> Result<Credential, Problem> {
+async fn password(app: &App, pair: &Pair, peer: Peer) -> Result<Credential, Unknown> {
     let address = peer.address();
     let attempt = Attempt { name: &pair.name, password: &pair.password, address };
     if let Some(signed_in) = app.vault().known_again(&attempt) {
@@ -175,7 +213,7 @@ async fn password(app: &App, pair: &Pair, peer: Peer) -> Result<Credential, Prob
         .await;
     match signed_in {
         Ok(signed_in) => Ok(Credential::Password(signed_in)),
-        Err(VaultError::WrongPassword) => Err(unauthorized()),
-        Err(error) => Err(problem(Refused::Vault(error))),
+        Err(VaultError::WrongPassword) => Err(Unknown::Because(Unauthenticated::BadPassword)),
+        Err(error) => Err(Unknown::Problem(problem(Refused::Vault(error)))),
     }
 }

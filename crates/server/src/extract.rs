@@ -291,16 +291,21 @@ async fn read<T: DeserializeOwned>(request: Request, media_type: &str) -> Result
         let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
         return Err(problem.at("Content-Type").into());
     }
-    let collected = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
-    let body = match tokio::time::timeout(BODY_TIMEOUT, collected).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => return Err(unreadable(error.as_ref()).into()),
+    let body = collect(request.into_body()).await?;
+    api::parse(&body).map_err(Failure)
+}
+
+/// All of a body, within limits.
+pub(crate) async fn collect(body: axum::body::Body) -> Result<bytes::Bytes, Problem> {
+    let collected = Limited::new(body, MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, collected).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(unreadable(error.as_ref())),
         Err(_) => {
             let detail = "The body did not arrive in time. Send it at once.";
-            return Err(Problem::new(ProblemKind::RequestTimeout, detail).into());
+            Err(Problem::new(ProblemKind::RequestTimeout, detail))
         }
-    };
-    api::parse(&body).map_err(Failure)
+    }
 }
 
 fn is(media_type: &str, sent: &str) -> bool {

@@ -13,7 +13,9 @@ mod hub;
 mod listen;
 mod metrics;
 mod native;
+mod surface;
 mod watching;
 
 pub use app::{App, Limits, SyncControl};
 pub use listen::{ListenError, Listener, OperatorSocket};
+pub use surface::Mounted;

@@ -3,8 +3,8 @@
 use domain::Malformed;
 
 use crate::{
-    Change, Head, Key, OrgRecord, PrincipalRecord, ProjectRecord, TokenRecord, decode_bound_path,
-    decode_last_use, decode_tombstone, encode_bound_path, encode_last_use, encode_tombstone,
+    Change, Head, Key, OrgRecord, PrincipalRecord, ProjectRecord, TokenRecord, decode_last_use,
+    decode_secret_path, decode_tombstone, encode_last_use, encode_secret_path, encode_tombstone,
 };
 
 /// What is decoded as some record was encoded exactly so.
@@ -18,7 +18,7 @@ pub fn record(bytes: &[u8]) -> bool {
         again(bytes, decode_last_use, |at| encode_last_use(*at)),
         again(bytes, Change::decode, Change::encode),
         again(bytes, decode_tombstone, encode_tombstone),
-        again(bytes, decode_bound_path, encode_bound_path),
+        again(bytes, decode_secret_path, encode_secret_path),
     ];
     records.contains(&true)
 }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn every_seed_of_a_key_holds() {
-        let path = decode_bound_path(b"\x01\0\0\0\x07default\0\0\0\x02ml\0\0\0\x04a/hf").unwrap();
+        let path = decode_secret_path(b"\x01\0\0\0\x07default\0\0\0\x02ml\0\0\0\x04a/hf").unwrap();
         replay("key", key, &[("head", Key::head(&path).as_bytes().to_vec())]);
         assert!(!key(b"\x03default\0ml\0a//b"));
     }

@@ -37,6 +37,7 @@ const PRINCIPAL: u8 = 0x0d;
 const PRINCIPAL_NAME: u8 = 0x0e;
 const ORG: u8 = 0x0f;
 const LAST_USE: u8 = 0x10;
+const SECRET_ID: u8 = 0x11;
 /// Behind all records, so that a scan of these meets no chunk.
 pub(crate) const CHUNK: u8 = 0x7f;
 
@@ -140,6 +141,13 @@ impl Key {
     /// When a token was last shown, or a secret last read, by its identity.
     pub fn last_use(id: Uid) -> Self {
         Self::with_uid(LAST_USE, id)
+    }
+
+    /// From an identity of a living secret, its own or its alias, to where it lives.
+    pub fn secret_id(id: &str) -> Self {
+        let mut bytes = vec![SECRET_ID];
+        bytes.extend_from_slice(id.as_bytes());
+        Self(bytes)
     }
 
     /// How many uses of a key-encryption key are reserved.
@@ -296,6 +304,11 @@ impl KeyRange {
         Self::of_kind(HEAD)
     }
 
+    /// All identities of secrets.
+    pub fn secret_ids() -> Self {
+        Self::of_kind(SECRET_ID)
+    }
+
     /// All tombstones.
     pub fn tombstones() -> Self {
         Self::of_kind(TOMBSTONE)
@@ -436,5 +449,6 @@ mod tests {
         assert_eq!(hex(Key::principal_name(PrincipalKind::User, "al")), "\\x0e\\x01al");
         assert_eq!(hex(Key::org(&OrgName::default_org())), "\\x0fdefault");
         assert_eq!(hex(Key::last_use(uid)), "\\x100123456789abcdef");
+        assert_eq!(hex(Key::secret_id("a-1")), "\\x11a-1");
     }
 }

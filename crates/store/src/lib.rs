@@ -14,8 +14,8 @@ pub use engine::{
 pub use key::{Key, KeyRange};
 pub use record::{
     Binding, Change, ChangeKind, ChangeView, ChangedObject, Grant, Head, OrgRecord, PrincipalKind,
-    PrincipalRecord, ProjectRecord, TokenHolder, TokenRecord, VersionInfo, VersionState,
-    decode_bound_path, decode_last_use, decode_tombstone, encode_bound_path, encode_last_use,
+    PrincipalRecord, ProjectRecord, Removal, TokenHolder, TokenRecord, VersionInfo, VersionState,
+    decode_last_use, decode_secret_path, decode_tombstone, encode_last_use, encode_secret_path,
     encode_tombstone,
 };
 pub use sled_engine::{DataDir, HeadView, OpenError, SledEngine, SledOptions, read_head};

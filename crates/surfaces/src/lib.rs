@@ -2,3 +2,22 @@
 //!
 //! Nothing here listens, stores, decides or encrypts: a surface turns a request into an act of the
 //! vault, by an actor whom the server has authenticated, and the result into the platform's answer.
+//! A [`Surface`] is data: its routes, how each of them is asked, and what a refusal looks like. The
+//! server mounts those that are switched on.
+
+mod answer;
+mod apolo;
+mod blueprints;
+mod digitalhub;
+mod listing;
+mod request;
+mod route;
+mod trouble;
+
+pub use answer::{Answer, Outcome, Touched};
+pub use request::Request;
+pub use route::{
+    APOLO_NAMES, Access, Context, DIGITALHUB_NAMES, Job, JobError, Jobs, Place, Route, Settings,
+    Surface, Unauthenticated, surfaces,
+};
+pub use trouble::Trouble;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use audit::AuditLog;
 use prometheus_client::collector::Collector;
-use server::{App, Limits, Listener, OperatorSocket};
+use server::{App, Limits, Listener, Mounted, OperatorSocket};
 use store::{DataDir, SledEngine};
 use sync::Worker;
 use tokio::sync::watch;
@@ -86,6 +86,7 @@ impl Daemon {
         let others: Vec<Box<dyn Collector>> =
             vec![Box::new(metrics_of_worker), Box::new(ProcessMetrics)];
         let app = App::new(vault.clone(), Arc::new(handle), limits(settings), others);
+        let app = app.with_surfaces(mounted(settings));
         let mut app = app.with_audit(audit.clone(), settings.audit_file.below(&data_dir));
         if let Some(metrics) = metrics {
             tasks.spawn(metrics.serve_metrics(app.clone(), stopped(&stop)));
@@ -141,6 +142,20 @@ impl Daemon {
 async fn listen(address: SocketAddr, insecure_plain_http: bool) -> Result<Listener, Failure> {
     let bound = Listener::bind(address, insecure_plain_http).await;
     bound.map_err(|error| Failure::new(chain(&error)))
+}
+
+fn mounted(settings: &Settings) -> Mounted {
+    let wanted =
+        |surface: &&surfaces::Surface| settings.surfaces.0.iter().any(|name| name == surface.name);
+    Mounted {
+        surfaces: surfaces::surfaces().iter().copied().filter(wanted).collect(),
+        settings: surfaces::Settings {
+            cluster: settings.cluster_name.clone(),
+            blueprints_project: settings.blueprints_project.0.clone(),
+            blueprints_namespace: settings.blueprints_namespace.0.clone(),
+            public_url: settings.public_url.as_ref().map(|url| url.0.clone()),
+        },
+    }
 }
 
 fn limits(settings: &Settings) -> Limits {
@@ -213,7 +228,10 @@ async fn purge_expired(vault: Arc<Vault>, stop: impl Future<Output = ()>) {
             () = &mut stop => return,
         }
         let vault = vault.clone();
-        let purge = move || Ok((vault.purge_expired()?, vault.purge_ended_tokens()?));
+        let purge = move || {
+            vault.finish_removals()?;
+            Ok((vault.purge_expired()?, vault.purge_ended_tokens()?))
+        };
         match tokio::task::spawn_blocking(purge).await {
             Ok(Ok((0, 0))) => {}
             Ok(Ok((secrets, tokens))) => tracing::info!(

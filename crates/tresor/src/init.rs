@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use audit::AuditLog;
 use crypto::{Keyring, StoreId, Unlock};
-use domain::Clock;
+use domain::{Clock, NamePattern, ProjectionMode, RuleTemplate};
 use store::{DataDir, SledEngine, SledOptions};
 use vault::Vault;
 use zeroize::Zeroizing;
@@ -14,7 +14,7 @@ use crate::audit::{open_audit, operators_act};
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::root_key::RootSource;
-use crate::settings::Settings;
+use crate::settings::{Makers, Namespaces, Settings};
 
 /// Makes a store, and returns its first administrator's token. A run that was cut off is simply
 /// made again; only a finished store refuses.
@@ -142,7 +142,25 @@ fn vault_settings(settings: &Settings) -> vault::Settings {
         cluster: settings.cluster_name.clone(),
         keep_versions: settings.keep_versions,
         purge_after_seconds: u64::from(settings.purge_after_days) * 24 * 3600,
+        personal_rules: rules(settings.apolo_namespace.as_ref(), surfaces::APOLO_NAMES),
+        own_project_rules: rules(
+            settings.digitalhub_namespace.as_ref(),
+            surfaces::DIGITALHUB_NAMES,
+        ),
+        users_create_projects: settings.create_projects == Makers::Users,
     }
+}
+
+/// The rule of a platform, where its projects have a namespace: all variables in one Secret.
+fn rules(namespace: Option<&Namespaces>, names: &str) -> Vec<RuleTemplate> {
+    let mode = ProjectionMode::Merged;
+    let name_pattern = NamePattern::parse(mode, names).ok();
+    let rule = |(namespace, name_pattern): (&Namespaces, NamePattern)| RuleTemplate {
+        mode,
+        namespace: namespace.0.clone(),
+        name_pattern,
+    };
+    namespace.zip(name_pattern).map(rule).into_iter().collect()
 }
 
 fn make_keyring(dir: &DataDir, root: Unlock<'_>) -> Result<StoreId, Failure> {

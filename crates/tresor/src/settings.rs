@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use domain::{Invalid, Namespace, NamespacePattern, OrgName, ProjectName, ProjectPath};
 use sync::LeaseName;
 
 use crate::logging;
@@ -71,6 +72,127 @@ pub struct Settings {
     pub audit_keep_files: u32,
     /// How long a record may take to be written.
     pub audit_deadline_ms: u32,
+    /// The platforms whose interfaces are answered.
+    pub surfaces: Surfaces,
+    /// Where clients reach the daemon, when they cannot say so.
+    pub public_url: Option<Url>,
+    /// Who may make projects over the platforms' interfaces.
+    pub create_projects: Makers,
+    /// Where AI Blueprints' secrets live.
+    pub blueprints_project: Home,
+    /// The namespace in which they appear.
+    pub blueprints_namespace: InNamespace,
+    /// The namespace of projects that Digital Hub's clients make.
+    pub digitalhub_namespace: Option<Namespaces>,
+    /// The namespaces of users' own projects, for Apolo's clients.
+    pub apolo_namespace: Option<Namespaces>,
+}
+
+/// The platforms whose interfaces are answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surfaces(pub Vec<String>);
+
+impl FromStr for Surfaces {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let known = |name: &str| surfaces::surfaces().iter().any(|surface| surface.name == name);
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        if names.iter().all(|name| known(name)) { Ok(Self(names)) } else { Err(()) }
+    }
+}
+
+/// A base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url(pub String);
+
+impl FromStr for Url {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let fits = |rest: &str| {
+            !rest.is_empty() && !rest.contains(|c: char| c.is_control() || "?# \"".contains(c))
+        };
+        if rest.is_some_and(fits) { Ok(Self(text.to_owned())) } else { Err(()) }
+    }
+}
+
+/// Who may make projects over the platforms' interfaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Makers {
+    /// Administrators.
+    #[default]
+    Administrators,
+    /// All users.
+    Users,
+}
+
+impl FromStr for Makers {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "administrators" => Ok(Self::Administrators),
+            "users" => Ok(Self::Users),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A project, `ORG/PROJECT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home(pub ProjectPath);
+
+impl Default for Home {
+    fn default() -> Self {
+        let org = OrgName::default_org();
+        let project = ProjectName::parse("default").expect("a segment without anything in it");
+        Self(ProjectPath { org, project })
+    }
+}
+
+impl FromStr for Home {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (org, project) = text.split_once('/').unwrap_or(("default", text));
+        let (org, project) = (OrgName::parse(org)?, ProjectName::parse(project)?);
+        Ok(Self(ProjectPath { org, project }))
+    }
+}
+
+/// A namespace of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InNamespace(pub Namespace);
+
+impl Default for InNamespace {
+    fn default() -> Self {
+        Self(Namespace::parse("default").expect("a label of letters"))
+    }
+}
+
+impl FromStr for InNamespace {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Namespace::parse(text).map(Self)
+    }
+}
+
+/// The namespaces of several projects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespaces(pub NamespacePattern);
+
+impl FromStr for Namespaces {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        NamespacePattern::parse(text).map(Self)
+    }
 }
 
 /// Where something is put that may also be left out.
@@ -121,6 +243,8 @@ pub(crate) struct Setting {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Address,
+    /// What it takes, and what stands for it in a help text; its type checks it.
+    As(&'static str, &'static str),
     Flag,
     Lease,
     Levels,
@@ -144,10 +268,13 @@ macro_rules! row {
     };
 }
 
-use Form::{Address, Flag, Lease, Levels, Number, Path, Text};
+/// Every platform there is.
+const ALL_SURFACES: &str = "apolo,blueprints,digitalhub";
+
+use Form::{Address, As, Flag, Lease, Levels, Number, Path, Text};
 
 #[rustfmt::skip]
-pub(crate) static TABLE: [Setting; 25] = [
+pub(crate) static TABLE: [Setting; 32] = [
     row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
         "The directory that holds keyring and store; `tresor init` makes it."),
     row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
@@ -198,6 +325,20 @@ pub(crate) static TABLE: [Setting; 25] = [
         "How many older files of the audit log are kept; 0 keeps all."),
     row!(audit_deadline_ms, "audit-deadline-ms", Number(50, 60_000), Some("1000"), "500", set,
         "Within how many milliseconds a record of the audit log must be written, or its request fails."),
+    row!(surfaces, "surfaces", As("platforms: names with commas between them, or none", "PLATFORMS"), Some(ALL_SURFACES), "none", set,
+        "The platforms whose interfaces are answered; what is left out answers 404."),
+    row!(public_url, "public-url", As("a URL that begins with http:// or https://", "URL"), None, "https://tresor.example.org", set_some,
+        "Where clients reach this daemon, for the addresses that it tells Apolo's clients; without it, where they believe to have reached it, over http."),
+    row!(create_projects, "create-projects", As("administrators or users", "WHO"), Some("administrators"), "users", set,
+        "Who may make projects over the platforms' interfaces; a user owns what they make."),
+    row!(blueprints_project, "blueprints-project", As("ORG/PROJECT", "ORG/PROJECT"), Some("default/default"), "acme/blueprints", set,
+        "Where AI Blueprints' secrets live; an administrator's first secret makes the project."),
+    row!(blueprints_namespace, "blueprints-namespace", As("a namespace of Kubernetes", "NAMESPACE"), Some("default"), "blueprints", set,
+        "The namespace in which they appear, when the project is made."),
+    row!(digitalhub_namespace, "digitalhub-namespace", As("a namespace of Kubernetes, in which {org} and {project} may stand", "NAMESPACE"), None, "digitalhub", set_some,
+        "The namespace of projects that are made over Digital Hub's interface: `proj-secrets-PROJECT` appears there."),
+    row!(apolo_namespace, "apolo-namespace", As("a namespace of Kubernetes, in which {org} and {project} may stand", "NAMESPACE"), None, "platform--{org}--{project}", set_some,
+        "The namespaces of users' own projects: `project--ORG--PROJECT--secrets` appears there."),
 ];
 
 impl Default for Settings {
@@ -228,6 +369,13 @@ impl Default for Settings {
             audit_max_file_mib: 0,
             audit_keep_files: 0,
             audit_deadline_ms: 0,
+            surfaces: Surfaces::default(),
+            public_url: None,
+            create_projects: Makers::default(),
+            blueprints_project: Home::default(),
+            blueprints_namespace: InNamespace::default(),
+            digitalhub_namespace: None,
+            apolo_namespace: None,
         };
         for setting in &TABLE {
             let fits = setting.default.is_none_or(|text| setting.store(&mut settings, text));
@@ -263,6 +411,7 @@ impl Form {
     pub(crate) fn takes(self) -> String {
         match self {
             Address => "an IP address with a port".to_owned(),
+            As(takes, _) => takes.to_owned(),
             Flag => "true or false".to_owned(),
             Lease => "NAMESPACE/NAME of a Kubernetes Lease".to_owned(),
             Levels => "log levels: LEVEL or TARGET=LEVEL, with commas between them".to_owned(),
@@ -277,6 +426,7 @@ impl Form {
     pub(crate) const fn placeholder(self) -> &'static str {
         match self {
             Address => "ADDRESS",
+            As(_, placeholder) => placeholder,
             Flag => "BOOL",
             Lease => "NAMESPACE/NAME",
             Levels => "LEVELS",
@@ -294,7 +444,7 @@ impl Form {
             Levels => logging::levels(text).is_some(),
             Path => !text.is_empty(),
             Text => (1..=253).contains(&text.len()) && !text.contains(char::is_control),
-            Address | Flag | Lease | Self::LogFormat => true,
+            As(..) | Address | Flag | Lease | Self::LogFormat => true,
         }
     }
 }

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use server::SyncControl;
+use surfaces::{Job, JobError, Jobs};
 use sync::{Brake, LAG_BOUNDS, STATES, SyncMetrics};
 
 /// The handle on a running worker.
@@ -17,6 +18,12 @@ pub(crate) struct WorkerHandle {
     pub(crate) cluster: String,
     pub(crate) brake: Brake,
     pub(crate) metrics: Arc<SyncMetrics>,
+}
+
+impl Jobs for WorkerHandle {
+    fn create(&self, _: &Job) -> Result<String, JobError> {
+        Err(JobError::NoCluster)
+    }
 }
 
 impl SyncControl for WorkerHandle {

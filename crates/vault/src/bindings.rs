@@ -4,7 +4,7 @@ use authz::{Actor, Administer, Basis, Create, List, Permit, Share, Use};
 use domain::{
     BindingKind, Invalid, ProjectPath, ResourceVersion, Retired, SecretPath, Timestamp, Uid,
 };
-use store::{Binding, ChangeKind, Key, KeyRange, Precondition};
+use store::{Binding, ChangeKind, Key, KeyRange, Precondition, Removal};
 
 use crate::draft::Draft;
 use crate::{BoundView, SecretView, Vault, VaultError, persist};
@@ -151,7 +151,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let project = permit.resource();
         persist(|| {
-            let found = self.read_record(&Key::binding(project, uid), store::decode_bound_path)?;
+            let found = self.read_record(&Key::binding(project, uid), store::decode_secret_path)?;
             let (path, _) = found.ok_or(VaultError::NotFound)?;
             let mut draft = self.draft_of(&path, self.head(&path)?, None)?;
             if draft.head.uid != uid {
@@ -167,7 +167,7 @@ impl Vault {
     pub(crate) fn bound_paths(&self, to: &ProjectPath) -> Result<Vec<SecretPath>, VaultError> {
         let mut paths = Vec::new();
         self.each(&KeyRange::bindings(to), |key, stored| {
-            paths.push(self.open_record(key, &stored.value, store::decode_bound_path)?);
+            paths.push(self.open_record(key, &stored.value, store::decode_secret_path)?);
             Ok(())
         })?;
         Ok(paths)
@@ -216,13 +216,13 @@ impl Vault {
 
     fn bind(&self, draft: &mut Draft, project: &ProjectPath) -> Result<(), VaultError> {
         let revision = match self.project_record(project) {
-            Ok((record, revision)) if !record.deleting => revision,
+            Ok((record, revision)) if record.removal == Removal::None => revision,
             Ok(_) | Err(VaultError::NotFound) => return Err(unusable().into()),
             Err(error) => return Err(error),
         };
         draft.commit.require(Precondition::ChangedAt(Key::project(project), revision));
         let key = Key::binding(project, draft.head.uid);
-        let path = store::encode_bound_path(&draft.head.path);
+        let path = store::encode_secret_path(&draft.head.path);
         draft.commit.put(key.clone(), self.seal_record(&key, &path)?);
         Ok(())
     }

@@ -29,6 +29,10 @@ impl Draft {
     pub(crate) fn of_new(head: Head) -> Self {
         let mut commit = Commit::default();
         commit.require(Precondition::Absent(Key::head(&head.path)));
+        let path = store::encode_secret_path(&head.path);
+        for id in ids(&head) {
+            commit.require(Precondition::Absent(id.clone())).put(id, path.clone());
+        }
         Self { head, commit, previous: Revision::ZERO, was_live: false }
     }
 
@@ -118,10 +122,21 @@ impl Vault {
     /// Commits a draft as the secret's head.
     pub(crate) fn write(
         &self,
-        mut draft: Draft,
+        draft: Draft,
         kind: ChangeKind,
         basis: Basis,
     ) -> Result<SecretView, VaultError> {
+        let (commit, head) = self.complete(draft, kind)?;
+        let revision = self.commit(commit, basis)?;
+        Ok(SecretView { head, resource_version: self.wire(revision) })
+    }
+
+    /// All that a draft comes to.
+    pub(crate) fn complete(
+        &self,
+        mut draft: Draft,
+        kind: ChangeKind,
+    ) -> Result<(Commit, Head), VaultError> {
         let is_live = draft.head.current().is_some();
         let key = Key::head(&draft.head.path);
         draft.commit.put(key.clone(), self.seal_record(&key, &draft.head.encode())?);
@@ -131,8 +146,7 @@ impl Vault {
             (false, true) => self.exhume_secret(&mut draft.commit, &draft.head)?,
             _ => {}
         }
-        let revision = self.commit(draft.commit, basis)?;
-        Ok(SecretView { head: draft.head, resource_version: self.wire(revision) })
+        Ok((draft.commit, draft.head))
     }
 
     /// Commits a draft as the head of a deleted secret.
@@ -143,6 +157,9 @@ impl Vault {
     ) -> Result<SecretView, VaultError> {
         let kept = Key::deleted_head(&draft.head.path, draft.head.uid);
         draft.commit.remove(Key::head(&draft.head.path));
+        for id in ids(&draft.head) {
+            draft.commit.remove(id);
+        }
         draft.commit.put(kept.clone(), self.seal_record(&kept, &draft.head.encode())?);
         draft.commit.tell(self.secret_event(ChangeKind::Deleted, &draft.head, draft.previous)?);
         if draft.was_live {
@@ -190,4 +207,10 @@ impl Vault {
         let object = ChangedObject::Secret(head.path.clone());
         Ok(Change { kind, object, uid: head.uid, view: Some(view) }.encode())
     }
+}
+
+/// The identities under which a living secret is found.
+fn ids(head: &Head) -> impl Iterator<Item = Key> {
+    let own = Some(Key::secret_id(&head.uid.to_string()));
+    own.into_iter().chain(head.alias.as_deref().map(Key::secret_id))
 }

@@ -43,6 +43,9 @@ pub enum VaultError {
     /// There is none of that name.
     #[error("it does not exist")]
     NotFound,
+    /// Another secret has the identity that was chosen.
+    #[error("another secret has that identity")]
+    IdTaken,
     /// The organization still has projects.
     #[error("the organization still has projects")]
     OrgNotEmpty,

@@ -5,7 +5,7 @@ use authz::{
     Action, Actor, Administer, Denied, Permit, Right, Role, Scope, Share, Subject, decide, may_give,
 };
 use domain::{Invalid, PrincipalName, ProjectPath, SecretPath, SecretUri, Uid};
-use store::{Commit, Grant, Key, Precondition, PrincipalKind, PrincipalRecord};
+use store::{Commit, Grant, Key, Precondition, PrincipalKind, PrincipalRecord, Removal};
 
 use crate::rights::Without;
 use crate::{GrantView, Vault, VaultError};
@@ -267,7 +267,7 @@ impl Vault {
 
     fn require_project(&self, commit: &mut Commit, path: &ProjectPath) -> Result<(), VaultError> {
         let (record, revision) = match self.project_record(path) {
-            Ok(found) if !found.0.deleting => found,
+            Ok(found) if found.0.removal == Removal::None => found,
             Ok(_) | Err(VaultError::NotFound) => return Err(VaultError::NotFound),
             Err(error) => return Err(error),
         };
@@ -289,7 +289,7 @@ impl Vault {
         Err(Invalid::new("role", fix).into())
     }
 
-    fn add_grant(
+    pub(crate) fn add_grant(
         &self,
         record: &mut PrincipalRecord,
         right: Right,

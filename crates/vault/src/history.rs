@@ -248,6 +248,12 @@ impl Vault {
         if self.engine.read(&Key::head(to.resource()))?.is_some() {
             return Err(VaultError::AlreadyExists);
         }
+        // Someone else may have the alias by now.
+        if let Some(alias) = &grave.head.alias
+            && self.engine.read(&Key::secret_id(alias))?.is_some()
+        {
+            grave.head.alias = None;
+        }
         grave.head.path = to.resource().clone();
         grave.head.deleted_at = None;
         grave.head.updated_at = self.clock.now();
@@ -284,7 +290,12 @@ impl Vault {
     ///
     /// It ends when the secret was brought back, even if it was deleted again: only that deletion
     /// was decided on.
-    fn purge(&self, key: &Key, deleted: Revision, basis: &Basis) -> Result<(), VaultError> {
+    pub(crate) fn purge(
+        &self,
+        key: &Key,
+        deleted: Revision,
+        basis: &Basis,
+    ) -> Result<(), VaultError> {
         while !persist(|| self.purge_some(key, deleted, basis))? {}
         // What its owner gave on it says nothing any more. Nobody's right is asked twice: the secret
         // is gone.

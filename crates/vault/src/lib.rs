@@ -25,6 +25,7 @@ mod orgs;
 mod principals;
 mod projections;
 mod projects;
+mod removal;
 mod rights;
 mod sealing;
 mod secrets;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 
 use authz::Basis;
 use crypto::Keyring;
-use domain::{Clock, Incarnation, ResourceVersion, Revision, Uid};
+use domain::{Clock, Incarnation, ResourceVersion, Revision, RuleTemplate, Uid};
 use parking_lot::Mutex;
 use store::{Commit, Engine, Key, KeyRange, OrgRecord, Precondition, PrincipalRecord};
 
@@ -54,7 +55,10 @@ pub use history::Versions;
 pub use lists::{ListQuery, MAX_LOOKED, MAX_SORTED, Since, Sort};
 pub use principals::{Member, NewPrincipal, PrincipalChange};
 pub use projects::{NewProject, ProjectChange};
-pub use secrets::{MAX_KEEP_VERSIONS, NewSecret, PayloadChange, Relabel, Revealed, SecretChange};
+pub use secrets::{
+    First, MAX_KEEP_VERSIONS, MAX_TOGETHER, NewSecret, PayloadChange, Reannotate, Relabel,
+    Revealed, SecretChange,
+};
 pub use sign_in::{Attempt, SignedIn};
 pub use tokens::{MintedToken, NewHolder, NewToken};
 pub use views::{
@@ -75,12 +79,25 @@ pub struct Settings {
     pub keep_versions: u32,
     /// How long a deleted secret can be undeleted, in seconds; 0 purges it at once.
     pub purge_after_seconds: u64,
+    /// The rules of each user's personal project, when it is made.
+    pub personal_rules: Vec<RuleTemplate>,
+    /// The rules of a project that is made with [`Vault::create_own_project`].
+    pub own_project_rules: Vec<RuleTemplate>,
+    /// Whether users who are no administrators may make such projects.
+    pub users_create_projects: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let cluster = "default".to_owned();
-        Self { cluster, keep_versions: 10, purge_after_seconds: 30 * 24 * 3600 }
+        Self {
+            cluster,
+            keep_versions: 10,
+            purge_after_seconds: 30 * 24 * 3600,
+            personal_rules: Vec::new(),
+            own_project_rules: Vec::new(),
+            users_create_projects: false,
+        }
     }
 }
 

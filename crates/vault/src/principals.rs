@@ -6,10 +6,13 @@ use authz::{
     Actor, Administer, Basis, GroundRecord, Permit, Right, Role, Scope, WholeStore, may_give,
 };
 use crypto::PasswordHash;
-use domain::{Invalid, OrgName, Plaintext, PrincipalName, ProjectName, ProjectPath, Revision, Uid};
+use domain::{
+    Annotations, Invalid, OrgName, Plaintext, PrincipalName, ProjectName, ProjectPath, Revision,
+    Uid,
+};
 use store::{
     Change, ChangeKind, ChangedObject, Commit, Grant, Key, Precondition, PrincipalKind,
-    PrincipalRecord, ProjectRecord,
+    PrincipalRecord, ProjectRecord, Removal,
 };
 
 use crate::rights::{Principal, Without};
@@ -371,9 +374,15 @@ impl Vault {
             uid: self.make_uid()?,
             created_at: user.created_at,
             created_by: user.created_by.clone(),
-            rules: Vec::new(),
+            rules: self
+                .settings
+                .personal_rules
+                .iter()
+                .filter_map(|rule| rule.apply(&path))
+                .collect(),
             keep_versions: None,
-            deleting: false,
+            annotations: Annotations::default(),
+            removal: Removal::None,
         };
         commit.require(Precondition::Absent(key.clone()));
         commit.put(key.clone(), self.seal_record(&key, &project.encode())?);

@@ -1,11 +1,14 @@
 //! Projects: made, listed, given rules, removed.
 
 use authz::{
-    Actor, Administer, Basis, Denied, List, PartOfProject, Permit, SeenProject, WholeStore, decide,
+    Actor, Administer, Basis, Denied, List, PartOfProject, Permit, Right, Role, Scope, SeenProject,
+    WholeStore, decide,
 };
-use domain::{Invalid, OrgName, ProjectPath, ProjectionRule, ResourceVersion, Retired, Revision};
+use domain::{
+    Annotations, Invalid, OrgName, ProjectPath, ProjectionRule, ResourceVersion, Retired, Revision,
+};
 use store::{
-    Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, ProjectRecord,
+    Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, ProjectRecord, Removal,
 };
 
 use crate::secrets::check_keep;
@@ -21,6 +24,8 @@ pub struct NewProject {
     pub rules: Vec<ProjectionRule>,
     /// How many versions of a secret are kept, where the project says so itself.
     pub keep_versions: Option<u32>,
+    /// What clients keep beside it.
+    pub annotations: Annotations,
 }
 
 /// What changes in a project.
@@ -49,25 +54,98 @@ impl Vault {
         if permit.resource() != &path.org || (rules.is_none() && !new.rules.is_empty()) {
             return Err(VaultError::NotPermitted(Denied::Forbidden));
         }
+        let mut commit = Commit::default();
+        let record = self.put_new_project(&mut commit, path, new, permit.actor())?;
+        let revision = self.commit(commit, permit.basis()).map_err(taken)?;
+        Ok(self.project_view(path.clone(), record, revision))
+    }
+
+    /// Makes a project of who asks, with the rules that the settings give such projects. An account
+    /// owns what it makes. Administrators may always do it, other users where the settings let
+    /// them, with a token that leaves them all of their rights.
+    ///
+    /// # Errors
+    /// When the actor may not, there is a project of that name, or it may not have the name.
+    pub fn create_own_project(
+        &self,
+        actor: &Actor,
+        path: &ProjectPath,
+        annotations: Annotations,
+    ) -> Result<ProjectView, VaultError> {
+        let own = self.own_principal(actor);
+        let denied = decide::<Administer, _>(actor, path.org.clone(), self.clock.now()).err();
+        let lets = self.settings.users_create_projects
+            && own.is_some()
+            && !actor.is_narrowed()
+            && path.org == OrgName::default_org();
+        if let Some(denied) = denied.filter(|_| !lets) {
+            let denied = if denied == Denied::NotVisible { Denied::Forbidden } else { denied };
+            return Err(VaultError::NotPermitted(denied));
+        }
+        let rules = self.settings.own_project_rules.iter().filter_map(|rule| rule.apply(path));
+        let new = NewProject { rules: rules.collect(), keep_versions: None, annotations };
+        check(&new)?;
+        let _one_at_a_time = self.rights_writes.lock();
+        let mut commit = Commit::default();
+        let record = self.put_new_project(&mut commit, path, new, actor)?;
+        let owner = own.and_then(|uid| self.rights.principal(uid));
+        let mut changed = None;
+        if let Some(owner) = owner {
+            let mut principal = owner.record.clone();
+            let right = Right::new(Role::Owner, Scope::Project(path.clone()))?;
+            self.add_grant(&mut principal, right, actor)?;
+            commit
+                .require(Precondition::ChangedAt(Key::principal(principal.uid), owner.changed_at));
+            self.put_principal_in(&mut commit, &principal, ChangeKind::Modified)?;
+            changed = Some(principal);
+        }
+        let revision = self.commit(commit, actor.basis()).map_err(taken)?;
+        if let Some(principal) = changed {
+            self.rights.put_principal(principal, revision);
+        }
+        Ok(self.project_view(path.clone(), record, revision))
+    }
+
+    fn put_new_project(
+        &self,
+        commit: &mut Commit,
+        path: &ProjectPath,
+        new: NewProject,
+        actor: &Actor,
+    ) -> Result<ProjectRecord, VaultError> {
         let record = ProjectRecord {
             uid: self.make_uid()?,
             created_at: self.clock.now(),
-            created_by: permit.actor().name(),
+            created_by: actor.name(),
             rules: new.rules,
             keep_versions: new.keep_versions,
-            deleting: false,
+            annotations: new.annotations,
+            removal: Removal::None,
         };
         let key = Key::project(path);
-        let mut commit = Commit::default();
-        self.require_org(&mut commit, path)?;
+        if self.engine.read(&key)?.is_some() {
+            return Err(VaultError::AlreadyExists);
+        }
+        self.require_org(commit, path)?;
         commit.require(Precondition::Absent(key.clone()));
         commit.put(key.clone(), self.seal_record(&key, &record.encode())?);
         commit.tell(change(ChangeKind::Added, path, &record));
-        let revision = self.commit(commit, permit.basis()).map_err(|error| match error {
-            VaultError::Busy => VaultError::AlreadyExists,
-            other => other,
-        })?;
-        Ok(self.project_view(path.clone(), record, revision))
+        Ok(record)
+    }
+
+    /// Changes what clients keep beside a project.
+    ///
+    /// # Errors
+    /// When there is no such project, or they are too large.
+    pub fn annotate_project(
+        &self,
+        permit: &Permit<Administer, ProjectPath>,
+        annotate: &dyn Fn(&Annotations) -> Result<Annotations, Invalid>,
+    ) -> Result<ProjectView, VaultError> {
+        self.rewrite_project(permit.resource(), &permit.basis(), None, |record| {
+            record.annotations = annotate(&record.annotations)?;
+            Ok(Vec::new())
+        })
     }
 
     /// One project.
@@ -131,13 +209,18 @@ impl Vault {
         wanted: &ProjectChange<'_>,
     ) -> Result<ProjectView, VaultError> {
         self.rewrite_project(path, &permit.basis(), wanted.expected, |record| {
+            if record.removal == Removal::WithAll {
+                let fix = "must not be one that is being removed";
+                return Err(Invalid::new("project", fix));
+            }
             let (rules, keep_versions) = (std::mem::take(&mut record.rules), record.keep_versions);
-            let old = NewProject { rules, keep_versions };
+            let old = NewProject { rules, keep_versions, annotations: record.annotations.clone() };
             let new = (wanted.change)(&old)?;
             check(&new)?;
-            record.deleting = false;
+            record.removal = Removal::None;
             record.rules = new.rules;
             record.keep_versions = new.keep_versions;
+            record.annotations = new.annotations;
             Ok(old.rules.into_iter().filter(|rule| !record.rules.contains(rule)).collect())
         })
     }
@@ -174,15 +257,19 @@ impl Vault {
             return Err(VaultError::Stale { current });
         }
         if let Err(in_use) = self.check_unused(path) {
-            // A removal that was cut off may have left its mark.
-            if record.deleting {
-                self.mark_project(path, &basis, current, false)?;
+            // A removal that was cut off may have left its mark; one with all in it goes on.
+            if record.removal == Removal::IfEmpty {
+                self.mark_project(path, &basis, current, Removal::None)?;
             }
             return Err(in_use);
         }
-        let marked = self.mark_project(path, &basis, current, true)?;
+        let mark =
+            if record.removal == Removal::WithAll { record.removal } else { Removal::IfEmpty };
+        let marked = self.mark_project(path, &basis, current, mark)?;
         if let Err(in_use) = self.check_unused(path) {
-            self.mark_project(path, &basis, marked.resource_version, false)?;
+            if mark == Removal::IfEmpty {
+                self.mark_project(path, &basis, marked.resource_version, Removal::None)?;
+            }
             return Err(in_use);
         }
         let basis = self.strip_grants(basis, &|scope| scope.project() == Some(path))?;
@@ -213,15 +300,15 @@ impl Vault {
         }
     }
 
-    fn mark_project(
+    pub(crate) fn mark_project(
         &self,
         path: &ProjectPath,
         basis: &Basis,
         expected: ResourceVersion,
-        deleting: bool,
+        removal: Removal,
     ) -> Result<ProjectView, VaultError> {
         self.rewrite_project(path, basis, Some(expected), |record| {
-            record.deleting = deleting;
+            record.removal = removal;
             Ok(Vec::new())
         })
     }
@@ -311,7 +398,16 @@ impl Vault {
             created_by: record.created_by,
             rules: record.rules,
             keep_versions: record.keep_versions,
+            annotations: record.annotations,
         }
+    }
+}
+
+/// Someone else made a project of that name at the same time.
+fn taken(error: VaultError) -> VaultError {
+    match error {
+        VaultError::Busy => VaultError::AlreadyExists,
+        other => other,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Secrets: made, changed, read.
 
-use authz::{Action, Create, List, Permit, Read, Update};
+use authz::{Action, Actor, Create, Denied, List, Permit, Read, Update};
 use domain::{
-    Invalid, Labels, Payload, ResourceVersion, Revision, SecretPath, SecretType, Timestamp,
+    Annotations, Invalid, KubernetesSecret, Labels, Payload, ResourceVersion, Revision, SecretPath,
+    SecretType, Timestamp,
 };
-use store::{ChangeKind, Head, Key, Precondition, ProjectRecord, VersionState};
+use store::{ChangeKind, Commit, Head, Key, Precondition, ProjectRecord, Removal, VersionState};
 
+use crate::bindings::check_actor;
 use crate::draft::Draft;
 use crate::{ATTEMPTS, Rebinding, SecretView, Vault, VaultError, persist};
 
@@ -14,14 +16,35 @@ pub const MAX_KEEP_VERSIONS: u32 = 100;
 
 /// A secret to be made.
 pub struct NewSecret<'a> {
-    /// Its first version, which also decides its type.
-    pub payload: Payload,
+    /// Its first version, or its type.
+    pub first: First,
     /// Its labels.
     pub labels: Labels,
+    /// What its client keeps beside it.
+    pub annotations: Annotations,
+    /// A further identity, which its client chose; see [`Vault::permit_by_id`].
+    pub alias: Option<String>,
     /// How many versions are kept of it, where it says so itself: 1 to [`MAX_KEEP_VERSIONS`].
     pub keep_versions: Option<u32>,
     /// The projects that it is bound to.
     pub bindings: Option<Rebinding<'a>>,
+}
+
+/// What a secret begins with.
+pub enum First {
+    /// Nothing: the secret is listed, and neither readable nor projected until it has a version.
+    Nothing(SecretType),
+    /// A version, which also decides the type.
+    Version(Payload),
+}
+
+impl First {
+    const fn secret_type(&self) -> SecretType {
+        match self {
+            Self::Nothing(kind) => *kind,
+            Self::Version(payload) => payload.secret_type(),
+        }
+    }
 }
 
 /// What changes in a secret.
@@ -30,6 +53,8 @@ pub struct SecretChange<'a> {
     pub payload: PayloadChange<'a>,
     /// What becomes of the labels, if they change.
     pub labels: Option<Relabel<'a>>,
+    /// What becomes of the annotations, if they change.
+    pub annotations: Option<Reannotate<'a>>,
     /// How many versions are kept from now on, if that changes.
     pub keep_versions: Option<Option<u32>>,
     /// The projects that it is bound to, if they change.
@@ -40,6 +65,12 @@ pub struct SecretChange<'a> {
 
 /// From the labels that there are to those that are wanted.
 pub type Relabel<'a> = &'a dyn Fn(&Labels) -> Result<Labels, Invalid>;
+
+/// From the annotations that there are to those that are wanted.
+pub type Reannotate<'a> = &'a dyn Fn(&Annotations) -> Result<Annotations, Invalid>;
+
+/// How many secrets one act gives new versions: what fits into a commit.
+pub const MAX_TOGETHER: usize = 12;
 
 /// Where a new version comes from.
 #[derive(Clone, Copy)]
@@ -77,6 +108,7 @@ impl Vault {
         new: &NewSecret<'_>,
     ) -> Result<SecretView, VaultError> {
         check_keep(new.keep_versions)?;
+        check_alias(new.alias.as_deref())?;
         persist(|| self.try_create(permit, new))
     }
 
@@ -97,6 +129,101 @@ impl Vault {
             tracing::debug!(%error, "not all versions went that are kept no longer");
         }
         Ok(view)
+    }
+
+    /// Gives several secrets a new version each, in one commit: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Vault::update_secret`], and when they are more than [`MAX_TOGETHER`] or do not fit into
+    /// one commit.
+    pub fn update_secrets(
+        &self,
+        changes: &[(Permit<Update, SecretPath>, Payload)],
+    ) -> Result<Vec<SecretView>, VaultError> {
+        let Some((first, _)) = changes.first() else { return Ok(Vec::new()) };
+        if changes.len() > MAX_TOGETHER {
+            let fix = format!("must be at most {MAX_TOGETHER} secrets at once");
+            return Err(Invalid::new("data", fix).into());
+        }
+        for (permit, _) in changes {
+            check_actor([permit.basis()], first.actor())?;
+        }
+        let mut views = persist(|| self.try_update_all(first.basis(), changes))?;
+        for ((permit, _), view) in changes.iter().zip(&mut views) {
+            if let Err(error) = self.prune_further(permit, view) {
+                tracing::debug!(%error, "not all versions went that are kept no longer");
+            }
+        }
+        Ok(views)
+    }
+
+    fn try_update_all(
+        &self,
+        basis: authz::Basis,
+        changes: &[(Permit<Update, SecretPath>, Payload)],
+    ) -> Result<Vec<SecretView>, VaultError> {
+        let (mut commit, mut heads) = (Commit::default(), Vec::new());
+        for (permit, payload) in changes {
+            let mut draft = self.draft(permit, None)?;
+            check_type(&draft.head, payload)?;
+            let now = self.clock.now();
+            self.add_version(&mut draft, payload, permit.actor().name(), now)?;
+            // One of each: the others go by themselves, so that all fit together.
+            let kept = self.kept_versions(&draft.head)?;
+            draft.prune(kept.max(draft.head.versions.len().saturating_sub(1)));
+            draft.head.updated_at = now;
+            let (own, head) = self.complete(draft, ChangeKind::Modified)?;
+            commit.preconditions.extend(own.preconditions);
+            commit.writes.extend(own.writes);
+            commit.events.extend(own.events);
+            heads.push(head);
+        }
+        let resource_version = self.wire(self.commit(commit, basis)?);
+        Ok(heads.into_iter().map(|head| SecretView { head, resource_version }).collect())
+    }
+
+    /// The keys that a secret's Kubernetes Secret has, by its current version; no value leaves.
+    ///
+    /// # Errors
+    /// When there is no such secret, or it has no live version.
+    pub fn data_keys<A: Action>(
+        &self,
+        permit: &Permit<A, SecretPath>,
+    ) -> Result<Vec<String>, VaultError> {
+        for _ in 0..ATTEMPTS {
+            let (head, _) = self.permitted_head(permit)?;
+            let number = head.current().ok_or(VaultError::VersionNotFound)?.number;
+            // A version that is pruned between the two reads is gone: look again.
+            if let Some(payload) = self.read_payload(head.uid, number, head.kind)? {
+                let projected = KubernetesSecret::from_payload(payload, &head.path.name);
+                return Ok(projected.data.into_keys().collect());
+            }
+        }
+        Err(VaultError::Damaged)
+    }
+
+    /// The right to do something with the living secret of an identity, its own or its alias. What
+    /// is not there looks like what may not be seen.
+    ///
+    /// # Errors
+    /// [`VaultError::NotPermitted`]; or when the store cannot be read.
+    pub fn permit_by_id<A: Action>(
+        &self,
+        actor: &Actor,
+        id: &str,
+    ) -> Result<Permit<A, SecretPath>, VaultError> {
+        let nowhere = VaultError::NotPermitted(Denied::NotVisible);
+        let Some(stored) = self.engine.read(&Key::secret_id(id))? else { return Err(nowhere) };
+        let path = store::decode_secret_path(&stored.value).map_err(|_| VaultError::Damaged)?;
+        let permit = self.permit::<A>(actor, path)?;
+        // The index lies in the clear; the head is sealed.
+        let head = match self.permitted_head(&permit) {
+            Ok((head, _)) => head,
+            Err(VaultError::NotFound) => return Err(nowhere),
+            Err(error) => return Err(error),
+        };
+        let is_it = head.alias.as_deref() == Some(id) || head.uid.to_string() == id;
+        if is_it { Ok(permit) } else { Err(nowhere) }
     }
 
     /// A secret's metadata.
@@ -159,11 +286,18 @@ impl Vault {
         if self.engine.read(&Key::head(path))?.is_some() {
             return Err(VaultError::AlreadyExists);
         }
+        if let Some(alias) = &new.alias
+            && self.engine.read(&Key::secret_id(alias))?.is_some()
+        {
+            return Err(VaultError::IdTaken);
+        }
         let (now, by) = (self.clock.now(), permit.actor().name());
         let owner = permit.actor().subject().map_or_else(|| by.clone(), |own| own.to_string());
         let mut draft = Draft::of_new(self.new_head(path, new, now, owner)?);
         draft.commit.require(Precondition::ChangedAt(Key::project(&path.project), project_at));
-        self.add_version(&mut draft, &new.payload, by, now)?;
+        if let First::Version(payload) = &new.first {
+            self.add_version(&mut draft, payload, by, now)?;
+        }
         if let Some(bindings) = &new.bindings {
             self.rebind(&mut draft, bindings, permit.actor(), now)?;
         }
@@ -179,10 +313,12 @@ impl Vault {
     ) -> Result<Head, VaultError> {
         Ok(Head {
             uid: self.make_uid()?,
+            alias: new.alias.clone(),
             path: path.clone(),
-            kind: new.payload.secret_type(),
+            kind: new.first.secret_type(),
             owner,
             labels: new.labels.clone(),
+            annotations: new.annotations.clone(),
             bindings: Vec::new(),
             keep_versions: new.keep_versions,
             created_at: now,
@@ -201,6 +337,9 @@ impl Vault {
         let (now, by) = (self.clock.now(), permit.actor().name());
         if let Some(relabel) = wanted.labels {
             draft.head.labels = relabel(&draft.head.labels)?;
+        }
+        if let Some(reannotate) = wanted.annotations {
+            draft.head.annotations = reannotate(&draft.head.annotations)?;
         }
         if let Some(keep) = wanted.keep_versions {
             draft.head.keep_versions = keep;
@@ -251,10 +390,7 @@ impl Vault {
                 self.stored_payload(head, live_version(head, number))?
             }
         };
-        if payload.secret_type() != head.kind {
-            let fix = format!("must stay {}: a secret does not change its type", head.kind);
-            return Err(Invalid::new("spec.type", fix).into());
-        }
+        check_type(head, &payload)?;
         Ok(Some(payload))
     }
 
@@ -280,8 +416,35 @@ impl Vault {
         path: &SecretPath,
     ) -> Result<(ProjectRecord, Revision), VaultError> {
         let (project, revision) = self.project_record(&path.project)?;
-        if project.deleting { Err(VaultError::NotFound) } else { Ok((project, revision)) }
+        if project.removal != Removal::None {
+            Err(VaultError::NotFound)
+        } else {
+            Ok((project, revision))
+        }
     }
+}
+
+fn check_type(head: &Head, payload: &Payload) -> Result<(), Invalid> {
+    if payload.secret_type() == head.kind {
+        return Ok(());
+    }
+    let fix = format!("must stay {}: a secret does not change its type", head.kind);
+    Err(Invalid::new("spec.type", fix))
+}
+
+/// The longest alias, in bytes.
+const MAX_ALIAS_BYTES: usize = 256;
+
+fn check_alias(alias: Option<&str>) -> Result<(), Invalid> {
+    let Some(alias) = alias else { return Ok(()) };
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    if alias.is_empty() || alias.len() > MAX_ALIAS_BYTES || !alias.chars().all(is_safe) {
+        let fix = format!(
+            "must be 1 to {MAX_ALIAS_BYTES} letters, digits, `-`, `_`, `.` or `+` of ASCII"
+        );
+        return Err(Invalid::new("id", fix));
+    }
+    Ok(())
 }
 
 fn live_version(head: &Head, number: u64) -> Option<u64> {

@@ -2,7 +2,8 @@
 
 use authz::{ActionKind, Narrowing, Right, Role};
 use domain::{
-    OrgName, ProjectPath, ProjectionRule, ResourceVersion, SecretPath, SecretType, Timestamp, Uid,
+    Annotations, OrgName, ProjectPath, ProjectionRule, ResourceVersion, SecretPath, SecretType,
+    Timestamp, Uid,
 };
 use store::{Binding, Head, PrincipalKind};
 
@@ -45,6 +46,8 @@ pub struct ProjectView {
     pub rules: Vec<ProjectionRule>,
     /// How many versions of a secret are kept, where the project says so itself.
     pub keep_versions: Option<u32>,
+    /// What clients keep beside it.
+    pub annotations: Annotations,
 }
 
 /// A token, without the token.

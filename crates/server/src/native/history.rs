@@ -29,6 +29,7 @@ pub(super) async fn roll_back(
         let change = SecretChange {
             payload: PayloadChange::RollBack(body.version),
             labels: None,
+            annotations: None,
             keep_versions: None,
             bindings: None,
             expected: if_match.and(body.expected()?)?,

@@ -23,6 +23,7 @@ use http::{StatusCode, header};
 use crate::answer::{Failure, json, not_found};
 use crate::app::App;
 use crate::metrics::MEDIA_TYPE;
+use crate::surface;
 
 pub(crate) use grant::to as someone;
 
@@ -91,11 +92,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::PURGE, post(history::purge))
         .route(paths::SYNC, get(sync::show))
         .route(paths::RELEASE_BRAKE, post(sync::release_brake))
-        .fallback(async || Failure(not_found()))
-        .method_not_allowed_fallback(async || {
-            let detail = "This path exists, and not for this method. See the Allow header.";
-            Failure(Problem::new(ProblemKind::MethodNotAllowed, detail))
-        })
+        .merge(surface::routes(&app))
+        .fallback(surface::not_found)
+        .method_not_allowed_fallback(surface::no_method)
         .with_state(app)
 }
 

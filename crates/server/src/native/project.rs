@@ -4,7 +4,7 @@ use api::{ProjectBody, ProjectList, ProjectPatch, ProjectSpec, ProjectWrite, Pro
 use authz::{Administer, List, Scope, SeenProject, WholeStore, decide};
 use axum::extract::State;
 use axum::response::Response;
-use domain::{Invalid, ProjectPath};
+use domain::{Annotations, Invalid, ProjectPath};
 use http::StatusCode;
 use vault::{NewProject, ProjectChange};
 
@@ -89,7 +89,12 @@ pub(super) async fn replace(
             check_name(body.metadata.name.as_deref(), &path)?;
             let expected = if_match.and(body.expected()?)?;
             let new = wanted(&body.spec)?;
-            let change = ProjectChange { change: &|_| Ok(new.clone()), expected };
+            let change = ProjectChange {
+                change: &|old| {
+                    Ok(NewProject { annotations: old.annotations.clone(), ..new.clone() })
+                },
+                expected,
+            };
             Ok(vault.change_project(&permit, &path, &change)?)
         })
         .await?;
@@ -116,6 +121,7 @@ pub(super) async fn patch(
                 Ok(NewProject {
                     rules: rules.clone().unwrap_or_else(|| old.rules.clone()),
                     keep_versions: body.spec.keep_versions.unwrap_or(old.keep_versions),
+                    annotations: old.annotations.clone(),
                 })
             };
             let change =
@@ -168,7 +174,11 @@ fn check_name(name: Option<&str>, path: &ProjectPath) -> Result<(), Invalid> {
 }
 
 fn wanted(spec: &ProjectSpec) -> Result<NewProject, Invalid> {
-    Ok(NewProject { rules: spec.rules()?, keep_versions: spec.keep_versions })
+    Ok(NewProject {
+        rules: spec.rules()?,
+        keep_versions: spec.keep_versions,
+        annotations: Annotations::default(),
+    })
 }
 
 fn answer(status: StatusCode, body: &ProjectBody) -> Response {

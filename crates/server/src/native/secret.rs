@@ -4,10 +4,10 @@ use api::{SecretData, SecretPatch, SecretWrite, VersionList};
 use authz::{Actor, Create, Delete, Denied, List, Read, Update, decide};
 use axum::extract::State;
 use axum::response::Response;
-use domain::{Invalid, SecretPath, Timestamp};
+use domain::{Annotations, Invalid, SecretPath, Timestamp};
 use http::StatusCode;
 use vault::{
-    Binding, NewSecret, PayloadChange, Rebinding, SecretChange, SecretView, Targets, Vault,
+    Binding, First, NewSecret, PayloadChange, Rebinding, SecretChange, SecretView, Targets, Vault,
     VaultError,
 };
 
@@ -77,6 +77,7 @@ pub(super) async fn put(
             let change = SecretChange {
                 payload: PayloadChange::New(&new),
                 labels: Some(&relabel),
+                annotations: None,
                 keep_versions: keep.map(Some),
                 bindings,
                 expected,
@@ -124,7 +125,9 @@ pub(super) async fn patch(
         };
         rebinding.with(|bindings| {
             let labels: Option<vault::Relabel<'_>> = Some(&relabel);
-            let change = SecretChange { payload, labels, keep_versions, bindings, expected };
+            let annotations = None;
+            let change =
+                SecretChange { payload, labels, annotations, keep_versions, bindings, expected };
             Ok(answer(StatusCode::OK, vault, &vault.update_secret(&permit, &change)?))
         })
     });
@@ -241,7 +244,9 @@ fn make(
     let (payload, labels) = (body.payload(None)?, body.labels()?);
     let keep_versions = body.spec.keep_versions;
     wanted.with(|bindings| {
-        let new = NewSecret { payload, labels, keep_versions, bindings };
+        let (annotations, alias) = (Annotations::default(), None);
+        let first = First::Version(payload);
+        let new = NewSecret { first, labels, annotations, alias, keep_versions, bindings };
         Ok(vault.create_secret(&permit, &new)?)
     })
 }

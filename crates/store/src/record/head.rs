@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    BindingKind, Decoder, Encoder, Labels, Malformed, ProjectPath, SecretPath, SecretType,
-    Timestamp, Uid,
+    Annotations, BindingKind, Decoder, Encoder, Labels, Malformed, ProjectPath, SecretPath,
+    SecretType, Timestamp, Uid,
 };
 
-use super::{FORMAT, check_format, put_project, put_secret, take_project, take_secret};
+use super::{
+    put_annotations, put_project, put_secret, take_annotations, take_project, take_secret,
+};
+
+/// 1 had neither alias nor annotations; no release wrote it.
+const HEAD_FORMAT: u8 = 2;
 
 /// How one version stands. The numbers are stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,8 @@ pub struct Binding {
 pub struct Head {
     /// Its identity.
     pub uid: Uid,
+    /// A further identity, which a client chose; it leads to the secret as its own does.
+    pub alias: Option<String>,
     /// Where it lives; repeated here for a deleted secret, whose key no longer says so.
     pub path: SecretPath,
     /// Its type.
@@ -80,6 +87,8 @@ pub struct Head {
     pub owner: String,
     /// Its labels.
     pub labels: Labels,
+    /// What clients keep beside it.
+    pub annotations: Annotations,
     /// The further projects that it is bound to, by name.
     pub bindings: Vec<Binding>,
     /// How many versions are kept, where the secret says so itself.
@@ -113,7 +122,7 @@ impl Head {
     /// The bytes to be sealed.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
-        out.u8(FORMAT).uid(self.uid);
+        out.u8(HEAD_FORMAT).uid(self.uid).text(self.alias.as_deref().unwrap_or_default());
         put_secret(&mut out, &self.path);
         out.u8(self.kind.code()).text(&self.owner);
         out.timestamp(self.created_at).timestamp(self.updated_at);
@@ -123,6 +132,7 @@ impl Head {
         for (key, value) in self.labels.as_map() {
             out.text(key).text(value);
         }
+        put_annotations(&mut out, &self.annotations);
         out.u32(self.bindings.len() as u32);
         for binding in &self.bindings {
             put_project(&mut out, &binding.project);
@@ -142,8 +152,11 @@ impl Head {
     /// When the bytes are not exactly such an encoding.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut input = Decoder::new(bytes);
-        check_format(&mut input)?;
+        if input.u8()? != HEAD_FORMAT {
+            return Err(Malformed);
+        }
         let uid = input.uid()?;
+        let alias = Some(input.text()?.to_owned()).filter(|alias| !alias.is_empty());
         let path = take_secret(&mut input)?;
         let kind = SecretType::from_code(input.u8()?).ok_or(Malformed)?;
         let owner = input.text()?.to_owned();
@@ -151,15 +164,18 @@ impl Head {
         let deleted_at = Some(input.timestamp()?).filter(|at| at.unix_millis() != 0);
         let keep_versions = Some(input.u32()?).filter(|keep| *keep != 0);
         let labels = take_labels(&mut input)?;
+        let annotations = take_annotations(&mut input)?;
         let bindings = take_bindings(&mut input)?;
         let versions = take_versions(&mut input)?;
         input.finish()?;
         Ok(Self {
             uid,
+            alias,
             path,
             kind,
             owner,
             labels,
+            annotations,
             bindings,
             keep_versions,
             created_at,

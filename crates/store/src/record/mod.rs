@@ -19,12 +19,15 @@ pub use head::{Binding, Head, VersionInfo, VersionState};
 pub use last_use::{decode_last_use, encode_last_use};
 pub use org::OrgRecord;
 pub use principal::{Grant, PrincipalKind, PrincipalRecord};
-pub use project::ProjectRecord;
+pub use project::{ProjectRecord, Removal};
 pub use token::{TokenHolder, TokenRecord};
 pub use tombstone::{decode_tombstone, encode_tombstone};
 
+use std::collections::BTreeMap;
+
 use domain::{
-    Decoder, Encoder, Malformed, OrgName, ProjectName, ProjectPath, SecretName, SecretPath,
+    Annotations, Decoder, Encoder, Malformed, OrgName, ProjectName, ProjectPath, SecretName,
+    SecretPath,
 };
 
 /// The format number that every record of this release begins with.
@@ -42,23 +45,42 @@ fn take_bool(input: &mut Decoder<'_>) -> Result<bool, Malformed> {
     }
 }
 
-/// The bytes of a binding's record: where the bound secret lives.
-pub fn encode_bound_path(path: &SecretPath) -> Vec<u8> {
+/// The bytes of a record that leads to a secret: a binding's, or an identity's.
+pub fn encode_secret_path(path: &SecretPath) -> Vec<u8> {
     let mut out = Encoder::default();
     put_secret(out.u8(FORMAT), path);
     out.finish()
 }
 
-/// Reads back what [`encode_bound_path`] wrote.
+/// Reads back what [`encode_secret_path`] wrote.
 ///
 /// # Errors
 /// When the bytes are not exactly such an encoding.
-pub fn decode_bound_path(bytes: &[u8]) -> Result<SecretPath, Malformed> {
+pub fn decode_secret_path(bytes: &[u8]) -> Result<SecretPath, Malformed> {
     let mut input = Decoder::new(bytes);
     check_format(&mut input)?;
     let path = take_secret(&mut input)?;
     input.finish()?;
     Ok(path)
+}
+
+fn put_annotations(out: &mut Encoder, annotations: &Annotations) {
+    out.u32(annotations.as_map().len() as u32);
+    for (key, value) in annotations.as_map() {
+        out.text(key).text(value);
+    }
+}
+
+fn take_annotations(input: &mut Decoder<'_>) -> Result<Annotations, Malformed> {
+    let mut annotations = BTreeMap::new();
+    for _ in 0..input.u32()? {
+        let (key, value) = (input.text()?.to_owned(), input.text()?.to_owned());
+        if annotations.last_key_value().is_some_and(|(last, _)| *last >= key) {
+            return Err(Malformed);
+        }
+        annotations.insert(key, value);
+    }
+    Annotations::parse(annotations).map_err(|_| Malformed)
 }
 
 fn put_project(out: &mut Encoder, path: &ProjectPath) {

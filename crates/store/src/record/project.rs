@@ -1,11 +1,37 @@
 //! A project.
 
 use domain::{
-    Decoder, Encoder, Malformed, NamePattern, Namespace, ProjectionMode, ProjectionRule, Timestamp,
-    Uid,
+    Annotations, Decoder, Encoder, Malformed, NamePattern, Namespace, ProjectionMode,
+    ProjectionRule, Timestamp, Uid,
 };
 
-use super::{FORMAT, check_format, take_bool};
+use super::{put_annotations, take_annotations};
+
+/// 1 had no annotations; no release wrote it.
+const PROJECT_FORMAT: u8 = 2;
+
+/// How far a project's removal has come. The numbers are stored and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Removal {
+    /// It stays.
+    None = 0,
+    /// It is being removed if nothing is in it, and takes no new secrets.
+    IfEmpty = 1,
+    /// It is being removed with all that is in it, whatever interrupts that.
+    WithAll = 2,
+}
+
+impl Removal {
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::None),
+            1 => Some(Self::IfEmpty),
+            2 => Some(Self::WithAll),
+            _ => None,
+        }
+    }
+}
 
 /// A project: its place in the key is its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,21 +46,24 @@ pub struct ProjectRecord {
     pub rules: Vec<ProjectionRule>,
     /// How many versions of a secret are kept, where the project says so itself.
     pub keep_versions: Option<u32>,
-    /// Whether its removal has begun: it takes no new secrets.
-    pub deleting: bool,
+    /// What clients keep beside it.
+    pub annotations: Annotations,
+    /// How far its removal has come.
+    pub removal: Removal,
 }
 
 impl ProjectRecord {
     /// The bytes to be sealed.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
-        out.u8(FORMAT).uid(self.uid).timestamp(self.created_at).text(&self.created_by);
-        out.u8(u8::from(self.deleting)).u32(self.keep_versions.unwrap_or(0));
+        out.u8(PROJECT_FORMAT).uid(self.uid).timestamp(self.created_at).text(&self.created_by);
+        out.u8(self.removal as u8).u32(self.keep_versions.unwrap_or(0));
         out.u32(self.rules.len() as u32);
         for rule in &self.rules {
             out.u8(rule.mode.code()).text(rule.namespace.as_str());
             out.text(rule.name_pattern.as_str());
         }
+        put_annotations(&mut out, &self.annotations);
         out.finish()
     }
 
@@ -44,18 +73,21 @@ impl ProjectRecord {
     /// When the bytes are not exactly such an encoding.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut input = Decoder::new(bytes);
-        check_format(&mut input)?;
+        if input.u8()? != PROJECT_FORMAT {
+            return Err(Malformed);
+        }
         let uid = input.uid()?;
         let created_at = input.timestamp()?;
         let created_by = input.text()?.to_owned();
-        let deleting = take_bool(&mut input)?;
+        let removal = Removal::from_code(input.u8()?).ok_or(Malformed)?;
         let keep_versions = Some(input.u32()?).filter(|keep| *keep != 0);
         let mut rules = Vec::new();
         for _ in 0..input.u32()? {
             rules.push(take_rule(&mut input)?);
         }
+        let annotations = take_annotations(&mut input)?;
         input.finish()?;
-        Ok(Self { uid, created_at, created_by, rules, keep_versions, deleting })
+        Ok(Self { uid, created_at, created_by, rules, keep_versions, annotations, removal })
     }
 }
 

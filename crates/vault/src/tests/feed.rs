@@ -17,7 +17,8 @@ fn the_feed_tells_what_changed_and_what_is_to_be_removed() {
 
     running.update("hf", "2").unwrap();
     let rules = decide::<Administer, _>(&running.admin, WholeStore, running.now()).unwrap();
-    let one = |_: &NewProject| Ok(NewProject { rules: vec![rule("team")], keep_versions: None });
+    let one =
+        |_: &NewProject| Ok(NewProject { rules: vec![rule("team")], ..NewProject::default() });
     let change = ProjectChange { change: &one, expected: None };
     running.vault.change_project(&rules, &project("ml"), &change).unwrap();
     running.delete("hf").unwrap();

@@ -51,7 +51,7 @@ fn shelf() -> (Home, Shelf) {
             1 => labels_of(&[("team", "red")]),
             _ => labels_of(&[("team", "blue"), ("tier", "gold")]),
         };
-        let new = NewSecret { payload, labels, keep_versions: None, bindings: None };
+        let new = NewSecret { labels, ..first_of(First::Version(payload)) };
         let mut view = running.vault.create_secret(&running.may(path.clone()), &new).unwrap();
         if round % 5 == 0 {
             home.clock.pass_millis(3);

@@ -3,6 +3,7 @@
 mod bindings;
 mod feed;
 mod history;
+mod identities;
 mod lists;
 mod model;
 mod projects;
@@ -22,9 +23,9 @@ use authz::{
 };
 use crypto::{RootKey, StoreId};
 use domain::{
-    BindingKind, DataKey, Invalid, Labels, NamePattern, Namespace, OrgName, Payload, Plaintext,
-    ProjectName, ProjectPath, ProjectionMode, ProjectionRule, Retired, SecretName, SecretPath,
-    SecretType, Timestamp, Tombstone,
+    Annotations, BindingKind, DataKey, Invalid, Labels, NamePattern, Namespace, OrgName, Payload,
+    Plaintext, ProjectName, ProjectPath, ProjectionMode, ProjectionRule, Retired, SecretName,
+    SecretPath, SecretType, Timestamp, Tombstone,
 };
 use store::{DataDir, Head, KeyRange, SledEngine, SledOptions};
 use tempfile::TempDir;
@@ -151,7 +152,7 @@ impl Running {
     }
 
     fn make_project(&self, name: &str, rules: Vec<ProjectionRule>) {
-        let new = NewProject { rules, keep_versions: None };
+        let new = NewProject { rules, ..NewProject::default() };
         let all = self.may(WholeStore);
         let permit = self.may(OrgName::default_org());
         self.vault.create_project(&permit, Some(&all), &project(name), new).unwrap();
@@ -278,6 +279,11 @@ impl Running {
             head.bindings.iter().map(|binding| Key::binding(&binding.project, head.uid))
         });
         assert_eq!(BTreeSet::from_iter(self.keys(0x0c)), bound.collect::<BTreeSet<_>>());
+        let ids = living.iter().flat_map(|head| {
+            let own = Some(Key::secret_id(&head.uid.to_string()));
+            own.into_iter().chain(head.alias.as_deref().map(Key::secret_id))
+        });
+        assert_eq!(BTreeSet::from_iter(self.keys(0x11)), ids.collect::<BTreeSet<_>>());
     }
 }
 
@@ -287,8 +293,12 @@ fn new_token(description: &str, rights: Vec<Right>, expires: Option<Timestamp>) 
 }
 
 fn new_secret(value: &str) -> NewSecret<'static> {
-    let (payload, labels) = (payload(value), labels());
-    NewSecret { payload, labels, keep_versions: None, bindings: None }
+    first_of(First::Version(payload(value)))
+}
+
+fn first_of(first: First) -> NewSecret<'static> {
+    let (labels, annotations) = (labels(), Annotations::default());
+    NewSecret { first, labels, annotations, alias: None, keep_versions: None, bindings: None }
 }
 
 type Make<'a> = &'a dyn Fn(SecretType) -> Result<Payload, Invalid>;
@@ -300,7 +310,14 @@ fn new_version(make: Make<'_>, expected: Option<ResourceVersion>) -> SecretChang
 /// A change that changes nothing.
 fn nothing() -> SecretChange<'static> {
     let payload = PayloadChange::Keep;
-    SecretChange { payload, labels: None, keep_versions: None, bindings: None, expected: None }
+    SecretChange {
+        payload,
+        labels: None,
+        annotations: None,
+        keep_versions: None,
+        bindings: None,
+        expected: None,
+    }
 }
 
 fn project(name: &str) -> ProjectPath {

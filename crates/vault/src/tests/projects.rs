@@ -1,6 +1,7 @@
 //! Projects: removed when nothing needs them, and not before.
 
 use authz::SeenProject;
+use domain::{NamespacePattern, RuleTemplate};
 
 use super::*;
 
@@ -30,7 +31,7 @@ fn a_project_with_secrets_stays_and_takes_more() {
 fn a_project_that_is_being_removed_takes_no_secret_and_can_be_removed_again() {
     let (_home, running) = Running::with_project();
     let (mut record, revision) = running.vault.project_record(&project("ml")).unwrap();
-    record.deleting = true;
+    record.removal = store::Removal::IfEmpty;
     let key = Key::project(&project("ml"));
     let mut commit = Commit::default();
     commit.require(Precondition::ChangedAt(key.clone(), revision));
@@ -69,4 +70,96 @@ fn a_refused_removal_leaves_the_projects_version_alone() {
     let remove = decide::<Administer, _>(&running.admin, project("ml"), running.now()).unwrap();
     assert!(running.vault.delete_project(&remove, None).is_err());
     assert_eq!(running.vault.project(&list).unwrap().resource_version, before);
+}
+
+#[test]
+fn a_project_goes_with_all_that_is_in_it_however_often_that_is_interrupted() {
+    let (home, running) = Running::with_project();
+    running.make_project("x", Vec::new());
+    running.make_project("y", Vec::new());
+    for name in ["a", "b"] {
+        let path = secret_in("x", name);
+        running.vault.create_secret(&running.may(path), &new_secret("1")).unwrap();
+    }
+    running.vault.delete_secret(&running.may(secret_in("x", "b")), None).unwrap();
+    running.create("bound", "1").unwrap();
+    running.bind("bound", &[("x", BindingKind::Owner), ("y", BindingKind::Owner)]).unwrap();
+    let remove = |running: &Running, name: &str| {
+        let (_, revision) = running.vault.project_record(&project(name)).unwrap();
+        let at = running.vault.wire(revision);
+        let mark = store::Removal::WithAll;
+        running.vault.mark_project(&project(name), &authz::Basis::default(), at, mark).unwrap();
+    };
+    // Marked, and killed before anything went.
+    remove(&running, "x");
+    let late = running.vault.create_secret(&running.may(secret_in("x", "late")), &new_secret("1"));
+    refused!(late, VaultError::NotFound);
+    drop(running);
+    let running = home.killed().start();
+    assert_eq!(running.vault.finish_removals().unwrap(), 1);
+    refused!(running.vault.project_record(&project("x")), VaultError::NotFound);
+    assert!(running.heads(&KeyRange::all_deleted_heads()).is_empty());
+    let left = running.heads(&KeyRange::all_heads());
+    let bound_to: Vec<_> = left[0].bindings.iter().map(|binding| &binding.project).collect();
+    assert_eq!((left.len(), bound_to), (1, vec![&project("y")]));
+    running.check_records();
+    assert_eq!(running.vault.finish_removals().unwrap(), 0);
+    remove(&running, "ml");
+    assert_eq!(running.vault.finish_removals().unwrap(), 1);
+    assert!(running.heads(&KeyRange::all_heads()).is_empty());
+    running.check_records();
+}
+
+#[test]
+fn removing_a_project_with_all_wants_both_rights_and_says_when_tokens_are_in_the_way() {
+    let (_home, running) = Running::with_project();
+    running.create("a", "1").unwrap();
+    let token = running.mint(Role::Writer, Scope::Project(project("ml")));
+    let remove = || {
+        let (administer, delete) = (running.may(project("ml")), running.may(project("ml")));
+        running.vault.delete_project_with_all(&administer, &delete)
+    };
+    refused!(remove(), VaultError::ProjectHasTokens);
+    running.create("b", "1").unwrap();
+    running.vault.revoke_token(&running.may(WholeStore), token.view.id).unwrap();
+    remove().unwrap();
+    refused!(remove(), VaultError::NotFound);
+    running.check_records();
+}
+
+#[test]
+fn users_make_projects_of_their_own_where_the_settings_let_them() {
+    let template = RuleTemplate {
+        mode: ProjectionMode::Merged,
+        namespace: NamespacePattern::parse("hub").unwrap(),
+        name_pattern: NamePattern::parse(ProjectionMode::Merged, "proj-secrets-{project}").unwrap(),
+    };
+    for lets in [false, true] {
+        let settings = Settings {
+            own_project_rules: vec![template.clone()],
+            users_create_projects: lets,
+            ..Settings::default()
+        };
+        let (_home, running) = Running::with_settings(settings);
+        let al = running.user("al");
+        let make = |actor: &Actor, name: &str| {
+            running.vault.create_own_project(actor, &project(name), Annotations::default())
+        };
+        let by_admin = make(&running.admin, "by-admin").unwrap();
+        assert_eq!(by_admin.rules, [template.apply(&project("by-admin")).unwrap()]);
+        if !lets {
+            refused!(make(&al, "own"), VaultError::NotPermitted(authz::Denied::Forbidden));
+            continue;
+        }
+        make(&al, "own").unwrap();
+        let al = running.sign_in("al");
+        refused!(make(&al, "own"), VaultError::AlreadyExists);
+        refused!(make(&al, "ml"), VaultError::AlreadyExists);
+        let now = running.now();
+        decide::<Administer, _>(&al, project("own"), now).unwrap();
+        assert!(decide::<Administer, _>(&al, project("by-admin"), now).is_err());
+        let elsewhere = ProjectPath { org: OrgName::parse("acme").unwrap(), ..project("own") };
+        let refused = running.vault.create_own_project(&al, &elsewhere, Annotations::default());
+        refused!(refused, VaultError::NotPermitted(_));
+    }
 }

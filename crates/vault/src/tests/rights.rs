@@ -28,12 +28,12 @@ impl Running {
     }
 
     /// A new user, as an actor.
-    fn user(&self, wanted: &str) -> Actor {
+    pub(super) fn user(&self, wanted: &str) -> Actor {
         self.make(PrincipalKind::User, wanted).unwrap();
         self.sign_in(wanted)
     }
 
-    fn sign_in(&self, wanted: &str) -> Actor {
+    pub(super) fn sign_in(&self, wanted: &str) -> Actor {
         let signed_in = self.vault.sign_in(&attempt(wanted, &password(PASSWORD))).unwrap();
         self.vault.signed_in_actor(&signed_in).unwrap()
     }
@@ -482,7 +482,7 @@ fn an_organization_and_a_project_of_the_default_one_share_no_name() {
     running.vault.create_org(&all, &org("acme")).unwrap();
     refused!(running.vault.create_org(&all, &org("acme")), VaultError::AlreadyExists);
     refused!(running.vault.create_org(&all, &org("default")), VaultError::AlreadyExists);
-    let new = || NewProject { rules: Vec::new(), keep_versions: None };
+    let new = || NewProject::default();
     let default = running.may(OrgName::default_org());
     let named = running.vault.create_project(&default, None, &project("acme"), new());
     refused!(named, VaultError::Invalid(wrong) if wrong.field == "metadata.name");
