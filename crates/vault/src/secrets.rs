@@ -2,7 +2,8 @@
 
 use authz::{Action, Create, List, Permit, Read, Update};
 use domain::{
-    Invalid, Labels, Payload, ResourceVersion, Revision, SecretPath, SecretType, Timestamp,
+    Invalid, KubernetesSecret, Labels, Payload, ResourceVersion, Revision, SecretPath, SecretType,
+    Timestamp,
 };
 use store::{ChangeKind, Head, Key, Precondition, ProjectRecord, VersionState};
 
@@ -131,6 +132,28 @@ impl Vault {
                 }
                 let secret = SecretView { head, resource_version: self.wire(revision) };
                 return Ok(Revealed { payload, version: number, secret });
+            }
+        }
+        Err(VaultError::Damaged)
+    }
+
+    /// The keys that a secret has in Kubernetes, sorted; of its current version, and without its
+    /// values.
+    ///
+    /// # Errors
+    /// When there is no such secret or it has no live version.
+    pub fn data_keys<A: Action>(
+        &self,
+        permit: &Permit<A, SecretPath>,
+    ) -> Result<Vec<String>, VaultError> {
+        for _ in 0..ATTEMPTS {
+            let (head, _) = self.permitted_head(permit)?;
+            let number = head.current().map(|version| version.number);
+            let number = number.ok_or(VaultError::VersionNotFound)?;
+            // As when it is revealed.
+            if let Some(payload) = self.read_payload(head.uid, number, head.kind)? {
+                let secret = KubernetesSecret::from_payload(payload, &head.path.name);
+                return Ok(secret.data.into_keys().collect());
             }
         }
         Err(VaultError::Damaged)
