@@ -10,6 +10,7 @@ mod rights;
 mod secrets;
 mod tokens;
 mod watch;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
