@@ -59,3 +59,26 @@ fn render(sent: &Map<String, Value>, marked: bool) -> bool {
     assert!(yaml(&manifest).lines().count() >= 10);
     true
 }
+
+#[cfg(test)]
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    use super::replay::replay;
+    use super::*;
+
+    #[test]
+    fn every_seed_of_a_workload_holds() {
+        let examples = [
+            ("recipe", include_str!("../tests/render/vllm_from_hf.json")),
+            ("mounts", include_str!("../tests/render/llamastack_secret_mount.json")),
+            ("run", include_str!("../tests/render/run_of_a_function.json")),
+            ("job", include_str!("../tests/render/job_of_apolo.json")),
+        ];
+        let seeds = examples.map(|(name, text)| (name, text.as_bytes().to_vec()));
+        replay("render_recipe", render_recipe, &seeds);
+        assert!(!render_recipe(b"{}") && !render_recipe(b"["));
+    }
+}
