@@ -307,6 +307,16 @@ fn a_reference_that_leads_nowhere_is_refused_by_name() {
     both["secrets"] = json!(["one", "hf"]);
     check(&both, "secrets[1]", &["mode `each`"]);
     check(&with(pull, json!("login")), pull, &["mode `each`"]);
+    // The first namespace that shows all: `team` here, and `other` where variables are all there is.
+    let merged = json!({ "mode": "merged", "namespace": "other" });
+    projected_into(admin, "ml", &json!([merged, each("team")]));
+    let namespace = |sent: &Value| {
+        let rendered = render(admin, "ml", sent).expect(200).json();
+        rendered["manifest"]["items"][0]["metadata"]["namespace"].clone()
+    };
+    assert_eq!(namespace(&both), "team");
+    assert_eq!(namespace(&with(pull, json!("login"))), "team");
+    assert_eq!(namespace(&run("one")), "other");
     // What is deleted is not projected.
     admin
         .post(&format!("{}/actions/delete", secret("ml", "one")), &json!({ "versions": [1] }))
