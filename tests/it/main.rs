@@ -30,6 +30,7 @@ mod people;
 mod projections;
 mod root_key;
 mod start;
+mod surfaces;
 mod tidy;
 mod tracer;
 mod types;
