@@ -28,6 +28,7 @@ mod observability;
 mod openapi;
 mod people;
 mod projections;
+mod render;
 mod root_key;
 mod start;
 mod surfaces;
