@@ -131,7 +131,7 @@ fn the_keys_of_a_secret_are_those_that_it_has_in_kubernetes() {
     running.create("hf", "MARKER").unwrap();
     assert_eq!(keys("hf").unwrap(), ["MARKER-key"]);
     let payload = Payload::variable(Plaintext::new(b"1".to_vec())).unwrap();
-    let new = NewSecret { payload, labels: labels(), keep_versions: None, bindings: None };
+    let new = first_of(First::Version(payload));
     running.vault.create_secret(&running.may(secret("a/b")), &new).unwrap();
     assert_eq!(keys("a/b").unwrap(), ["a-b-c14cddc0"]);
     running.set_versions("hf", [1], VersionState::Deleted).unwrap();
