@@ -243,6 +243,28 @@ impl Vault {
         Err(VaultError::Damaged)
     }
 
+    /// The keys that a secret has in Kubernetes, sorted; of its current version, and without its
+    /// values.
+    ///
+    /// # Errors
+    /// When there is no such secret or it has no live version.
+    pub fn data_keys<A: Action>(
+        &self,
+        permit: &Permit<A, SecretPath>,
+    ) -> Result<Vec<String>, VaultError> {
+        for _ in 0..ATTEMPTS {
+            let (head, _) = self.permitted_head(permit)?;
+            let number = head.current().map(|version| version.number);
+            let number = number.ok_or(VaultError::VersionNotFound)?;
+            // As when it is revealed.
+            if let Some(payload) = self.read_payload(head.uid, number, head.kind)? {
+                let secret = KubernetesSecret::from_payload(payload, &head.path.name);
+                return Ok(secret.data.into_keys().collect());
+            }
+        }
+        Err(VaultError::Damaged)
+    }
+
     /// A secret's head, if the permit holds for the secret that has the name by now.
     pub(crate) fn permitted_head<A: Action>(
         &self,
