@@ -31,6 +31,7 @@ mod projections;
 mod render;
 mod root_key;
 mod start;
+mod surface_blueprints;
 mod surfaces;
 mod tidy;
 mod tracer;

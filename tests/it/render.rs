@@ -84,7 +84,7 @@ fn command(fresh: &Fresh, arguments: &[&str]) -> Ended {
 /// Everything that was sent is in the answer: a field that the API server does not know is dropped
 /// without a word. It writes quantities its own way.
 #[track_caller]
-fn survives(sent: &Value, kept: &Value, at: &str) {
+pub(crate) fn survives(sent: &Value, kept: &Value, at: &str) {
     match (sent, kept) {
         (Value::Object(sent), Value::Object(kept)) => {
             for (name, value) in sent {
@@ -106,7 +106,7 @@ fn survives(sent: &Value, kept: &Value, at: &str) {
 }
 
 /// The Kubernetes Secrets that a manifest refers to, with the keys.
-fn referred(value: &Value, out: &mut BTreeSet<(String, Option<String>)>) {
+pub(crate) fn referred(value: &Value, out: &mut BTreeSet<(String, Option<String>)>) {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     match value {
         Value::Array(items) => items.iter().for_each(|item| referred(item, out)),
