@@ -20,10 +20,14 @@ pub(super) fn wrong(text: &str) -> Answer {
     error(StatusCode::BAD_REQUEST, text)
 }
 
-/// What the actor may not: the action that is missing, and where.
+/// What the actor may not: the action that is missing, and where. Clients show people the body as it
+/// is, so it has the spaces that the platform's server writes.
 pub(super) fn missing(uri: &str, action: &str) -> Answer {
-    let missing = json!({ "missing": [{ "uri": uri, "action": action }] });
-    Answer::json(StatusCode::FORBIDDEN, &missing).denied()
+    let (uri, action) = (json!(uri), json!(action));
+    let body = format!(r#"{{"missing": [{{"uri": {uri}, "action": {action}}}]}}"#);
+    let mut answer = Answer::json(StatusCode::FORBIDDEN, &json!({}));
+    answer.body = body.into_bytes();
+    answer.denied()
 }
 
 /// A key that is not there, to who may know.

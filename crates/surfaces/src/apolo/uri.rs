@@ -1,5 +1,7 @@
 //! URIs, in the form that a client knows.
 
+use authz::Scope;
+use domain::ProjectPath;
 use vault::Vault;
 
 use crate::Request;
@@ -14,6 +16,20 @@ pub(super) fn shown(vault: &Vault, request: &Request, uri: &str) -> String {
     match request.user_agent.as_deref().is_some_and(is_old) {
         true => without_organization(vault, uri).unwrap_or_else(|| uri.to_owned()),
         false => uri.to_owned(),
+    }
+}
+
+/// The URI of a job, in the form that the client of a request knows: long, and the project it is of.
+pub(super) fn shown_job(
+    vault: &Vault,
+    request: &Request,
+    (long, home): (&str, &ProjectPath),
+) -> String {
+    // The same form as the project's own.
+    let project = vault.uri_of(&Scope::Project(home.clone()));
+    match shown(vault, request, &project) == project {
+        true => long.to_owned(),
+        false => long.replacen(&format!("/{}/", home.org), "/", 1),
     }
 }
 
