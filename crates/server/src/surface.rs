@@ -68,7 +68,7 @@ fn owner(app: &App, path: &str) -> Option<&'static Surface> {
         path.strip_prefix(*prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
     };
-    mounted.surfaces.iter().copied().find(|surface| surface.prefixes.iter().any(|p| begins(p)))
+    mounted.surfaces.iter().copied().find(|surface| surface.prefixes.iter().any(begins))
 }
 
 async fn serve(
@@ -246,7 +246,7 @@ fn conclude(
     match touched.as_slice() {
         [] => {
             let place = place.and_then(|(project, name)| {
-                let name = name.as_ref().map(|name| name.as_str());
+                let name = name.as_ref().map(domain::SecretName::as_str);
                 let (org, project) = (project.org.as_str(), project.project.as_str());
                 vault.known_uri(org, Some(project), name, false)
             });
@@ -254,6 +254,9 @@ fn conclude(
         }
         [one] => {
             response.extensions_mut().insert(about(one));
+            if one.outcome == surfaces::Outcome::Denied {
+                response.extensions_mut().insert(WasDenied);
+            }
         }
         all => {
             let all = all.iter().map(|one| (about(one), outcome(one))).collect();
