@@ -473,7 +473,9 @@ pub(crate) fn world() -> (World, Vec<Who>) {
 
 /// The world of a daemon with further arguments.
 fn world_with(arguments: &[&str]) -> (World, Vec<Who>) {
-    let fresh = fresh_with(|serve| drop(serve.args(arguments)));
+    let fresh = fresh_with(|serve| {
+        serve.args(arguments);
+    });
     let root = fresh.admin.again();
     for name in ["elsewhere", "team-o", "team-m"] {
         root.make_project(name);

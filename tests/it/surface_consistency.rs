@@ -71,7 +71,9 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let fresh = fresh_with(|serve| drop(serve.args(["--blueprints-project", "default/ml"])));
+    let fresh = fresh_with(|serve| {
+        serve.args(["--blueprints-project", "default/ml"]);
+    });
     let admin = fresh.daemon.actor(fresh.admin.token());
     World { fresh, admin }
 });
@@ -206,7 +208,7 @@ impl World {
             match value {
                 None => assert_eq!(one.status, 404, "{name}: {}", one.text()),
                 Some(value) => {
-                    assert_eq!(one.expect(200).json()["value"], **value, "Apolo, {name}")
+                    assert_eq!(one.expect(200).json()["value"], **value, "Apolo, {name}");
                 }
             }
         }
