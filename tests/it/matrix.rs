@@ -182,6 +182,14 @@ impl World {
         })
     }
 
+    fn uid_of_variable(&self) -> String {
+        let name = self.variable();
+        self.once("uid of variable", || {
+            let found = self.root.get(&secret("ml", &name)).expect(200).json();
+            found["metadata"]["uid"].as_str().unwrap().to_owned()
+        })
+    }
+
     fn new_of(&self, stem: &'static str, body: &Value) -> String {
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(stem).or_default();
@@ -649,7 +657,79 @@ const SURFACE_ROWS: &[Row] = &[
     ("blueprints.changeSecrets (delete)", |w, _| {
         ask().with(blueprint(json!({ "name": w.secret(), "action": "delete" })))
     }),
+    ("digitalhub.listProjects", |_, _| ask()),
+    ("digitalhub.createProject", |w, _| {
+        ask().with(json!({ "kind": "project", "name": w.unique("q") }))
+    }),
+    ("digitalhub.getProject", |_, _| ask()),
+    ("digitalhub.updateProject", |_, _| {
+        ask().with(json!({ "kind": "project", "metadata": { "description": "d" } }))
+    }),
+    ("digitalhub.deleteProject", |w, _| ask().at("project", w.project())),
+    ("digitalhub.deleteProject (with all)", |w, _| {
+        ask().at("project", w.project()).query("cascade", "true".into())
+    }),
+    ("digitalhub.listSecrets", |_, _| ask()),
+    ("digitalhub.createSecret", |w, _| ask().with(entity(&w.unique("new")))),
+    ("digitalhub.deleteSecretByName", |w, _| ask().query("name", w.variable())),
+    ("digitalhub.readSecretData", |w, _| ask().query("keys", w.variable())),
+    ("digitalhub.writeSecretData", |w, _| ask().with(json!({ w.variable(): "v" }))),
+    ("digitalhub.getSecret", |w, _| ask().at("id", w.uid_of_variable())),
+    ("digitalhub.updateSecret", |w, _| {
+        let name = w.variable();
+        ask().at("id", w.uid_of_variable()).with(entity(&name))
+    }),
+    ("digitalhub.deleteSecret", |w, _| ask().at("id", w.uid_of_variable())),
+    ("digitalhub.getAccount", |_, _| ask()),
+    ("digitalhub.getConfiguration", |_, _| ask()),
+    ("apolo.ping", |_, _| ask()),
+    ("apolo.securedPing", |_, _| ask()),
+    ("apolo.config", |_, _| ask()),
+    ("apolo.addSecret (a new one)", |w, _| ask().with(apolo(&w.unique("new")))),
+    ("apolo.addSecret (one that exists)", |w, _| ask().with(apolo(&w.variable()))),
+    ("apolo.listSecrets", |_, _| in_ml(ask())),
+    ("apolo.getSecret", |w, _| in_ml(ask().at("key", w.variable()))),
+    ("apolo.removeSecret", |w, _| in_ml(ask().at("key", w.variable()))),
+    ("apolo.listPermissions (one's own)", |_, who| ask().at("user", who.account)),
+    ("apolo.listPermissions (another's)", |_, _| ask().at("user", "gread")),
+    ("apolo.share (the secret)", |w, _| {
+        let uri = format!("{CLUSTER}/default/ml/{}", w.variable());
+        ask().at("user", w.user()).with(json!([{ "uri": uri, "action": "read" }]))
+    }),
+    ("apolo.share (the project)", |w, _| {
+        let uri = format!("{CLUSTER}/default/ml");
+        ask().at("user", w.user()).with(json!([{ "uri": uri, "action": "read" }]))
+    }),
+    ("apolo.revoke", |w, _| {
+        let uri = format!("{CLUSTER}/default/ml/{}", w.variable());
+        ask().at("user", "gread").query("uri", uri)
+    }),
+    ("apolo.listShared", |_, who| ask().at("user", who.account)),
+    ("apolo.listRoles", |_, who| ask().at("user", who.account)),
+    ("apolo.addRole", |w, _| ask().with(json!({ "name": w.unique("role") }))),
+    ("apolo.removeRole", |w, _| ask().at("user", w.unique("role"))),
+    ("apolo.runJob", |w, _| {
+        let uri = format!("{CLUSTER}/default/ml/{}", w.variable());
+        ask().with(json!({
+            "org_name": "default", "project_name": "ml", "cluster_name": "default",
+            "image": "busybox", "command": "true", "secret_env": { "A": uri },
+        }))
+    }),
 ];
+
+fn entity(name: &str) -> Value {
+    let path = format!("secret://{name}");
+    let spec = json!({ "path": path, "provider": "kubernetes" });
+    json!({ "kind": "secret", "name": name, "project": "ml", "spec": spec })
+}
+
+fn apolo(key: &str) -> Value {
+    json!({ "key": key, "value": "dg==", "org_name": "default", "project_name": "ml" })
+}
+
+fn in_ml(asked: Asked) -> Asked {
+    asked.query("org_name", "default&project_name=ml".into())
+}
 
 fn blueprint(operation: Value) -> Value {
     json!({ "secrets_payload": [operation] })
@@ -726,7 +806,7 @@ fn what_an_actor_may_not_see_looks_like_what_is_not_there() {
     let actor = |column: &str| actors.iter().find(|who| who.column == column).unwrap();
     let (stranger, contributor) = (actor("strng"), actor("contr"));
     let mut compared = 0;
-    for (name, row) in ROWS {
+    for (name, row) in ROWS.iter().chain(SURFACE_ROWS) {
         let operation = &world.operations[operation(name)];
         if !operation.template.contains("{project}") {
             continue;
@@ -759,6 +839,7 @@ fn without_names(asked: &Asked) -> Vec<Asked> {
     let nowhere = [
         ("name", "nothing"),
         ("uid", "0190aaaabbbb7ccc8ddd000000000001"),
+        ("id", "0190aaaabbbb7ccc8ddd000000000001"),
         ("subject", "user:nobody-1"),
         ("bound_project", "absent"),
     ];

@@ -222,7 +222,9 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
     let noted = notes.take();
     let actor = asked.get();
     let mut detail = about.detail;
-    if actor.is_none() && outcome != Outcome::Ok {
+    // Strangers get little, and be it a ping: what they get must not fill the disk either.
+    let is_nobody = actor.is_none() && (outcome != Outcome::Ok || noted.actor.is_none());
+    if is_nobody {
         match app.unknown().take() {
             None => return response,
             Some(0) => {}
