@@ -561,6 +561,70 @@ fn a_query_that_is_not_understood_is_refused() {
 }
 
 #[test]
+fn a_workload_that_cannot_be_rendered_is_refused_at_its_field() {
+    let (fresh, _, _) = with_a_secret();
+    let path = "/tresor/v1/render";
+    let case = |what, body: Value, field: &str| Case::new(what, "POST", path, &body, field);
+    let recipe = |name: &str, value: Value| {
+        let mut recipe = json!({
+            "recipe_mode": "job", "deployment_name": "d", "recipe_image_uri": "busybox",
+        });
+        recipe[name] = value;
+        recipe
+    };
+    let env = json!([{ "key": "A", "value": "x" }, { "key": "A", "value": MARKER }]);
+    let optional =
+        json!([{ "envvar_name": "A", "secret_name": MARKER, "secret_key": "k", "optional": true }]);
+    let twice = format!("{{\"image\":\"{MARKER}\",\"image\":\"{MARKER}\"}}");
+    check(
+        &fresh,
+        vec![
+            case("nothing known", json!({ "value": MARKER }), "body"),
+            case("another mode", recipe("recipe_mode", json!(MARKER)), "recipe_mode"),
+            case(
+                "a variable twice",
+                recipe("recipe_container_env", env),
+                "recipe_container_env[1].key",
+            ),
+            case(
+                "an optional secret",
+                recipe("recipe_environment_secrets", optional),
+                "recipe_environment_secrets[0].optional",
+            ),
+            case("a group", json!({ "deployment_group": MARKER }), "deployment_group"),
+            case(
+                "a value for a URI",
+                json!({ "image": "i", "secret_env": { "A": MARKER } }),
+                "secret_env.A",
+            ),
+            Case::raw(
+                "a member twice",
+                "POST",
+                path,
+                twice.as_bytes(),
+                422,
+                "invalid-field",
+                "body",
+            ),
+            Case::new(
+                "another parameter",
+                "POST",
+                &format!("{path}?namespace={MARKER}"),
+                &json!({ "image": "i" }),
+                "query",
+            ),
+            Case::new(
+                "no project",
+                "POST",
+                &format!("{path}?project=a/b/{MARKER}"),
+                &json!({ "image": "i" }),
+                "project",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn a_query_on_a_route_without_one_is_refused_before_anything_happens() {
     let (fresh, _, _) = with_a_secret();
     let kept = secret("ml", "kept");

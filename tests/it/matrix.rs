@@ -273,6 +273,21 @@ impl World {
         format!("{CLUSTER}/ml/{}", self.secret())
     }
 
+    /// A workload that refers to the secret, in a project whose rules show it.
+    fn workload(&self, home: &str) -> Asked {
+        let name = self.secret();
+        let rules = json!({ "projectionRules": [{ "mode": "each", "namespace": home }] });
+        self.root.patch(&project(home), &json!({ "spec": rules })).expect(200);
+        let secret = json!({ "envvar_name": "KEY", "secret_name": name, "secret_key": "value" });
+        let recipe = json!({
+            "recipe_mode": "job",
+            "deployment_name": "one",
+            "recipe_image_uri": "busybox",
+            "recipe_environment_secrets": [secret],
+        });
+        ask().query("project", home.into()).with(recipe)
+    }
+
     /// A viewer of the project beyond those of the table.
     fn member(&self) -> String {
         self.once("member", || {
@@ -355,6 +370,12 @@ pub(crate) const ROWS: &[Row] = &[
     ("patchProject", |_, _| ask().with(json!({ "spec": { "keepVersions": 9 } }))),
     ("deleteProject", |w, _| ask().at("project", w.project())),
     ("listProjections", |_, _| ask()),
+    ("renderManifest (in the project)", |w, _| w.workload("ml")),
+    ("renderManifest (in team-o)", |w, _| w.workload("team-o")),
+    ("renderManifest (in team-m)", |w, _| w.workload("team-m")),
+    ("renderManifest (without secrets)", |_, _| {
+        ask().with(json!({ "image": "busybox", "command": "true" }))
+    }),
     ("listMembers", |_, _| ask()),
     ("putMember", |w, _| {
         ask().at("subject", format!("user:{}", w.user())).with(json!({ "role": "viewer" }))
@@ -426,7 +447,7 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// What asks and changes nothing that another row or actor would miss.
-const HARMLESS: [&str; 2] = ["login", "reviewAccess"];
+const HARMLESS: [&str; 3] = ["login", "renderManifest", "reviewAccess"];
 
 pub(crate) fn operation(row: &str) -> &str {
     row.split(" (").next().unwrap()

@@ -15,6 +15,7 @@ pub mod paths;
 mod principal;
 mod problem;
 mod project;
+mod render;
 mod secret;
 mod sync;
 mod token;
@@ -43,6 +44,7 @@ pub use project::{
     ProjectBody, ProjectList, ProjectMetadata, ProjectPatch, ProjectPatchSpec, ProjectSpec,
     ProjectWrite, ProjectWriteMetadata, ProjectionBody, ProjectionList, RuleBody,
 };
+pub use render::{Rendered, WorkloadBody};
 pub use secret::{
     Labelled, ListMetadata, MERGE_PATCH, RegistryBody, SecretBody, SecretData, SecretList,
     SecretMetadata, SecretPatch, SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata,

@@ -315,6 +315,19 @@ fn about_projects(table: &mut Table) {
         .get(paths::PROJECTIONS, "listProjections", "How the project's projections stand")
         .tag("projects")
         .answers::<ProjectionList>("200", "The projections, by secret and place");
+    table
+        .post(
+            paths::RENDER,
+            "renderManifest",
+            "Makes a Kubernetes manifest of a workload that refers to secrets, and changes nothing",
+        )
+        .tag("projects")
+        .query([text(
+            "project",
+            "The workload's project, `PROJECT` or `ORG/PROJECT`; when left out, the one that it names, else `default`",
+        )])
+        .takes::<WorkloadBody>(JSON)
+        .answers::<Rendered>("200", "The manifest, which holds no value");
 }
 
 fn about_tokens(table: &mut Table) {

@@ -86,6 +86,8 @@ pub const UNDELETE: &str =
 pub const DESTROY: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/actions/destroy";
 /// Purges a deleted secret.
 pub const PURGE: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/actions/purge";
+/// Makes a manifest of a workload that refers to secrets.
+pub const RENDER: &str = "/tresor/v1/render";
 /// How the worker that projects stands.
 pub const SYNC: &str = "/tresor/v1/sync";
 /// Lets the worker delete what its brake holds back.

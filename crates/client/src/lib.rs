@@ -1,7 +1,8 @@
 //! Typed calls to a daemon's native API.
 
 use api::{
-    Problem, ProjectBody, ProjectWrite, ProjectionList, SecretBody, SecretData, SecretWrite,
+    Problem, ProjectBody, ProjectWrite, ProjectionList, Rendered, SecretBody, SecretData,
+    SecretWrite, WorkloadBody,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
@@ -106,6 +107,20 @@ impl Client {
     pub async fn projections(&self, project: &str) -> Result<ProjectionList, ClientError> {
         let path = format!("{}/projections", project_path(project));
         self.call(Method::GET, &path, None::<&()>).await
+    }
+
+    /// A manifest of a workload, in the project that is named or that it names itself.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn render(
+        &self,
+        project: Option<&str>,
+        workload: &WorkloadBody,
+    ) -> Result<Rendered, ClientError> {
+        let query = |project| format!("?project={}", utf8_percent_encode(project, SEGMENT));
+        let path = format!("{}{}", api::paths::RENDER, project.map(query).unwrap_or_default());
+        self.call(Method::POST, &path, Some(workload)).await
     }
 
     async fn call<B: Serialize, T: DeserializeOwned>(

@@ -17,7 +17,7 @@ use vault::{Vault, VaultError};
 
 use crate::answer::{Failure, not_found as no_such_resource, problem};
 use crate::app::{App, Refused, unauthorized};
-use crate::audit::{About, Several, WasDenied};
+use crate::audit::{About, Notes, Several, WasDenied};
 use crate::caller::{Caller, Peer, Unknown};
 use crate::extract::collect;
 
@@ -107,6 +107,7 @@ async fn answer(
         Access::SigningIn => Some(app.place_to_hash().ok_or_else(crowded)?),
         Access::Anybody | Access::Known | Access::Welcome => None,
     };
+    let notes = parts.extensions.get::<Notes>().cloned();
     let (app, act) = (app.clone(), route.handler);
     let done = tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -123,8 +124,12 @@ async fn answer(
                 settings: &mounted.settings,
                 jobs: app.worker().as_ref(),
                 place: RefCell::new(None),
+                who: RefCell::new(None),
             };
             let done = act(&context, &asked);
+            if let (Some(notes), Some(who)) = (&notes, context.who.take()) {
+                notes.set_actor(who);
+            }
             Ok((done, context.place.into_inner()))
         };
         let mut done = attempt()?;
@@ -201,6 +206,7 @@ async fn asked(
         names,
         query,
         media_type: text(header::CONTENT_TYPE).map(essence),
+        content_type: text(header::CONTENT_TYPE).map(str::to_owned),
         user_agent: text(header::USER_AGENT).map(str::to_owned),
         host: host.map(str::to_owned),
         body,

@@ -9,7 +9,10 @@ mod answer;
 mod apolo;
 mod blueprints;
 mod digitalhub;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod listing;
+pub mod render;
 mod request;
 mod route;
 mod trouble;

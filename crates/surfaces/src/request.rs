@@ -13,6 +13,8 @@ pub struct Request {
     pub query: Option<Vec<(String, String)>>,
     /// The media type of the body, without parameters and in lower case.
     pub media_type: Option<String>,
+    /// The media type with its parameters, as it was sent.
+    pub content_type: Option<String>,
     /// The client, as it calls itself.
     pub user_agent: Option<String>,
     /// The host that the client believes to speak to, for URLs in answers to it.

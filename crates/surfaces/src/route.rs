@@ -102,6 +102,8 @@ pub struct Context<'a> {
     pub jobs: &'a dyn Jobs,
     /// What the request is about, for its record in the audit log.
     pub place: RefCell<Option<Place>>,
+    /// Who it is, where no credential says so.
+    pub who: RefCell<Option<String>>,
 }
 
 /// A project, or a secret in it.
@@ -157,6 +159,11 @@ impl<'a> Context<'a> {
     /// Says which secret the request is about.
     pub fn is_about(&self, path: &SecretPath) {
         *self.place.borrow_mut() = Some((path.project.clone(), Some(path.name.clone())));
+    }
+
+    /// Says who asks, where they have no credential yet.
+    pub fn is_by(&self, name: String) {
+        *self.who.borrow_mut() = Some(name);
     }
 
     /// The daemon's address, as the client of a request knows it.

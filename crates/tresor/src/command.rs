@@ -8,6 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::audit::AuditCommand;
 use crate::failure::Failure;
+use crate::render::RenderArgs;
 use crate::root_key::RootSource;
 use crate::settings::{Form, Loaded, Setting, Sources, TABLE};
 use crate::{demo, init, logging, serve, slots};
@@ -31,6 +32,9 @@ enum Command {
     Demo,
     /// Make a store and print its first administrator's token, which is shown this once.
     Init(StoreArgs),
+    /// Print a Kubernetes manifest of a workload that refers to secrets. The daemon is the one that
+    /// TRESOR_ADDR names, asked with TRESOR_TOKEN.
+    Render(RenderArgs),
     /// See and change which root keys open the store. The daemon must not be running.
     #[command(subcommand)]
     RootKey(RootKeyCommand),
@@ -133,6 +137,10 @@ impl Cli {
                     "the store is made; the line above is its administrator's token, shown this once"
                 );
                 Ok(())
+            }
+            Command::Render(args) => {
+                let (mut out, mut complaints) = (std::io::stdout().lock(), std::io::stderr());
+                runtime()?.block_on(args.run(&mut out, &mut complaints))
             }
             Command::RootKey(command) => command.run(),
             Command::Serve(args) => {

@@ -12,6 +12,7 @@ mod init;
 mod logging;
 mod process_metrics;
 mod reload;
+mod render;
 mod root_key;
 mod serve;
 pub mod settings;

@@ -5,12 +5,12 @@ use authz::{
     Scope, Share, WholeStore, decide, reasons, reasons_to_use,
 };
 use domain::{
-    BindingKind, Invalid, OrgName, PrincipalName, ProjectName, ProjectPath, SecretName, SecretPath,
-    Uid,
+    Invalid, OrgName, PrincipalName, ProjectName, ProjectPath, SecretName, SecretPath, Uid,
 };
 use store::{Head, PrincipalKind};
 
 use crate::grants::known;
+use crate::workloads::bound_as;
 use crate::{AccessView, Vault, VaultError};
 
 /// The right to know who may do what with a secret.
@@ -236,12 +236,6 @@ impl Vault {
         let now = self.clock.now();
         authz::decide_known::<List>(actor, known(head), now).is_ok()
     }
-}
-
-/// How a secret is bound to a project, if it is.
-fn bound_as(head: &Head, project: &ProjectPath) -> Option<BindingKind> {
-    let binding = head.bindings.iter().find(|binding| binding.project == *project);
-    binding.map(|binding| binding.kind)
 }
 
 impl Vault {

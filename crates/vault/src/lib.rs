@@ -35,6 +35,7 @@ mod tokens;
 mod usage;
 mod views;
 mod watch;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -66,6 +67,7 @@ pub use views::{
     TokenView,
 };
 pub use watch::{Happening, Happenings};
+pub use workloads::UsableSecret;
 
 pub use store::{Binding, ChangeKind, PrincipalKind, VersionInfo, VersionState};
 

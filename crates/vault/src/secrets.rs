@@ -182,26 +182,6 @@ impl Vault {
         Ok(heads.into_iter().map(|head| SecretView { head, resource_version }).collect())
     }
 
-    /// The keys that a secret's Kubernetes Secret has, by its current version; no value leaves.
-    ///
-    /// # Errors
-    /// When there is no such secret, or it has no live version.
-    pub fn data_keys<A: Action>(
-        &self,
-        permit: &Permit<A, SecretPath>,
-    ) -> Result<Vec<String>, VaultError> {
-        for _ in 0..ATTEMPTS {
-            let (head, _) = self.permitted_head(permit)?;
-            let number = head.current().ok_or(VaultError::VersionNotFound)?.number;
-            // A version that is pruned between the two reads is gone: look again.
-            if let Some(payload) = self.read_payload(head.uid, number, head.kind)? {
-                let projected = KubernetesSecret::from_payload(payload, &head.path.name);
-                return Ok(projected.data.into_keys().collect());
-            }
-        }
-        Err(VaultError::Damaged)
-    }
-
     /// A secret's type, for whoever may do anything with it.
     ///
     /// # Errors
@@ -269,6 +249,28 @@ impl Vault {
                 }
                 let secret = SecretView { head, resource_version: self.wire(revision) };
                 return Ok(Revealed { payload, version: number, secret });
+            }
+        }
+        Err(VaultError::Damaged)
+    }
+
+    /// The keys that a secret has in Kubernetes, sorted; of its current version, and without its
+    /// values.
+    ///
+    /// # Errors
+    /// When there is no such secret or it has no live version.
+    pub fn data_keys<A: Action>(
+        &self,
+        permit: &Permit<A, SecretPath>,
+    ) -> Result<Vec<String>, VaultError> {
+        for _ in 0..ATTEMPTS {
+            let (head, _) = self.permitted_head(permit)?;
+            let number = head.current().map(|version| version.number);
+            let number = number.ok_or(VaultError::VersionNotFound)?;
+            // As when it is revealed.
+            if let Some(payload) = self.read_payload(head.uid, number, head.kind)? {
+                let secret = KubernetesSecret::from_payload(payload, &head.path.name);
+                return Ok(secret.data.into_keys().collect());
             }
         }
         Err(VaultError::Damaged)

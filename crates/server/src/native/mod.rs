@@ -8,6 +8,7 @@ mod grant;
 mod history;
 mod list;
 mod project;
+mod render;
 mod secret;
 pub(crate) mod show;
 mod sync;
@@ -90,6 +91,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::UNDELETE, post(history::undelete))
         .route(paths::DESTROY, post(history::destroy))
         .route(paths::PURGE, post(history::purge))
+        .route(paths::RENDER, post(render::render))
         .route(paths::SYNC, get(sync::show))
         .route(paths::RELEASE_BRAKE, post(sync::release_brake))
         .merge(surface::routes(&app))

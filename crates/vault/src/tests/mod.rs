@@ -11,6 +11,7 @@ mod rights;
 mod secrets;
 mod tokens;
 mod watch;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -123,3 +123,18 @@ fn another_generation_of_the_keyring_is_refused() {
     let (_engine, refused) = home.open();
     assert!(matches!(refused, Err(VaultError::KeyringGeneration)));
 }
+
+#[test]
+fn the_keys_of_a_secret_are_those_that_it_has_in_kubernetes() {
+    let (_home, running) = Running::with_project();
+    let keys = |name: &str| running.vault.data_keys(&running.may::<List, _>(secret(name)));
+    running.create("hf", "MARKER").unwrap();
+    assert_eq!(keys("hf").unwrap(), ["MARKER-key"]);
+    let payload = Payload::variable(Plaintext::new(b"1".to_vec())).unwrap();
+    let new = first_of(First::Version(payload));
+    running.vault.create_secret(&running.may(secret("a/b")), &new).unwrap();
+    assert_eq!(keys("a/b").unwrap(), ["a-b-c14cddc0"]);
+    running.set_versions("hf", [1], VersionState::Deleted).unwrap();
+    assert!(matches!(keys("hf"), Err(VaultError::VersionNotFound)));
+    assert!(matches!(keys("none"), Err(VaultError::NotFound)));
+}

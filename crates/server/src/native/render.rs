@@ -1,0 +1,63 @@
+//! `/tresor/v1/render`
+
+use api::{Problem, Rendered, WorkloadBody, project_path};
+use authz::Scope;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use surfaces::render::{Resolved, Unresolved, Workload, resolve};
+use vault::Vault;
+
+use crate::answer::{Failure, json};
+use crate::app::{App, Refused};
+use crate::audit::About;
+use crate::caller::Caller;
+use crate::extract::{Json, Query};
+
+/// How many secrets the audit log names one by one.
+const MAX_NAMED: usize = 16;
+
+/// Makes a manifest of a workload, for whoever may use each secret that it refers to.
+pub(super) async fn render(
+    State(app): State<App>,
+    caller: Caller,
+    query: Query,
+    Json(WorkloadBody(sent)): Json<WorkloadBody>,
+) -> Result<Response, Failure> {
+    let query = query.only(&["project"])?;
+    let named = query.text("project").map(|text| project_path("project", text)).transpose()?;
+    let workload = Workload::read(&sent)?;
+    let (about, body) = app
+        .act(caller, move |vault, actor| {
+            let resolved = resolve(vault, actor, named.as_ref(), workload.clone())?;
+            let manifest = resolved.workload.manifest(resolved.namespace.as_ref());
+            let about = about(vault, &resolved);
+            Ok((about, Rendered { manifest, warnings: resolved.workload.warnings }))
+        })
+        .await?;
+    Ok(about.of(json(StatusCode::OK, &body)))
+}
+
+/// What the audit log says: the project, if anything in it was looked at, and the secrets.
+fn about(vault: &Vault, resolved: &Resolved) -> About {
+    if resolved.secrets.is_empty() {
+        return About::default();
+    }
+    let named = resolved.secrets.iter().take(MAX_NAMED).map(|path| vault.secret_uri(path));
+    let mut detail = format!("refers to {}", named.collect::<Vec<_>>().join(" "));
+    if let Some(more) = resolved.secrets.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+        detail = format!("{detail} and {more} more");
+    }
+    About::named(vault.uri_of(&Scope::Project(resolved.home.clone()))).detail(detail)
+}
+
+impl From<Unresolved> for Refused {
+    fn from(unresolved: Unresolved) -> Self {
+        match unresolved {
+            Unresolved::Reference { invalid, denied } => {
+                Self::Problem(Problem { denied, ..Problem::invalid(&invalid) })
+            }
+            Unresolved::Vault(error) => Self::Vault(error),
+        }
+    }
+}

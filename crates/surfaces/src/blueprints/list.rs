@@ -1,0 +1,175 @@
+//! `GET /secrets/`: the Kubernetes Secrets that Tresor makes, without their values.
+
+use std::collections::BTreeSet;
+
+use authz::List;
+use domain::{
+    DataKey, Namespace, ProjectionMode, ProjectionRule, SecretPath, SecretType, Timestamp,
+    kubernetes_name,
+};
+use http::StatusCode;
+use serde::Serialize;
+use vault::{ListQuery, ProjectView, SecretView, VaultError};
+
+use super::{not_found, only_parameters};
+use crate::{Answer, Context, Request, Trouble, listing};
+
+/// A Kubernetes Secret, in the platform's order of members.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Item {
+    // Sorted by these two.
+    #[serde(skip)]
+    place: (String, String),
+    name: String,
+    namespace: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    data_keys: Vec<String>,
+    creation_timestamp: String,
+}
+
+/// All of them, or those of a namespace, by namespace and name.
+pub(super) fn all(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
+    only_parameters(request, &["namespace"])?;
+    let items = items(context, request.parameter("namespace"))?;
+    Ok(Answer::json(StatusCode::OK, &items))
+}
+
+/// One of them: in the platform's namespace, where the request names no other.
+pub(super) fn one(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
+    only_parameters(request, &["namespace"])?;
+    let (name, home) = (request.name("name"), &context.settings.blueprints_namespace);
+    let namespace = request.parameter("namespace").unwrap_or(home.as_str());
+    if let Ok(name) = domain::SecretName::parse(name) {
+        context
+            .is_about(&SecretPath { project: context.settings.blueprints_project.clone(), name });
+    }
+    let found = items(context, Some(namespace))?.into_iter().find(|item| item.name == name);
+    match found {
+        Some(item) => Ok(Answer::json(StatusCode::OK, &item)),
+        None => Err(not_found().into()),
+    }
+}
+
+fn items(context: &Context<'_>, namespace: Option<&str>) -> Result<Vec<Item>, Trouble> {
+    let mut items = BTreeSet::new();
+    for project in context.vault.projects(context.actor()?)?.items {
+        let rules = rules(context, &project);
+        let wanted = |rule: &&ProjectionRule| {
+            namespace.is_none_or(|namespace| namespace == rule.namespace.as_str())
+        };
+        let rules: Vec<_> = rules.iter().filter(wanted).collect();
+        if rules.is_empty() {
+            continue;
+        }
+        let secrets = match listing::secrets(context, &project.path, ListQuery::default()) {
+            Ok(secrets) => secrets,
+            // Removed since, or nothing of it is for this actor to see.
+            Err(trouble) if trouble.is_absent() => continue,
+            Err(trouble) => return Err(trouble),
+        };
+        for rule in rules {
+            items.extend(match rule.mode {
+                ProjectionMode::Each => each(context, &project, rule, &secrets)?,
+                ProjectionMode::Merged => merged(&project, rule, &secrets).into_iter().collect(),
+            });
+        }
+    }
+    Ok(items.into_iter().collect())
+}
+
+/// The rules of a project; those of the platform's own one, as it would be made.
+fn rules(context: &Context<'_>, project: &ProjectView) -> Vec<ProjectionRule> {
+    let is_home = project.path == context.settings.blueprints_project;
+    if !is_home || !project.rules.is_empty() {
+        return project.rules.clone();
+    }
+    let mode = ProjectionMode::Each;
+    let namespace: Namespace = context.settings.blueprints_namespace.clone();
+    let name_pattern = domain::NamePattern::default_for(mode);
+    vec![ProjectionRule { mode, namespace, name_pattern }]
+}
+
+fn each(
+    context: &Context<'_>,
+    project: &ProjectView,
+    rule: &ProjectionRule,
+    secrets: &[SecretView],
+) -> Result<Vec<Item>, Trouble> {
+    let mut items = Vec::new();
+    for view in secrets {
+        let data_keys = match data_keys(context, &view.head.path) {
+            Ok(data_keys) => data_keys,
+            // Gone or out of sight since it was listed.
+            Err(trouble) if trouble.is_absent() => continue,
+            Err(trouble) => return Err(trouble),
+        };
+        let path = SecretPath { project: project.path.clone(), name: view.head.path.name.clone() };
+        let kind = match view.head.kind {
+            SecretType::Registry => "kubernetes.io/dockerconfigjson",
+            _ => "Opaque",
+        };
+        let name = rule.name_pattern.apply(&path);
+        items.push(item(rule, &name, kind, data_keys, view.head.created_at));
+    }
+    Ok(items)
+}
+
+/// A secret without a live version has no keys.
+fn data_keys(context: &Context<'_>, path: &SecretPath) -> Result<Vec<String>, Trouble> {
+    let permit = context.vault.permit::<List>(context.actor()?, path.clone())?;
+    match context.vault.data_keys(&permit) {
+        Err(VaultError::VersionNotFound) => Ok(Vec::new()),
+        found => Ok(found?),
+    }
+}
+
+/// One Secret for all variables; none while there are none.
+fn merged(project: &ProjectView, rule: &ProjectionRule, secrets: &[SecretView]) -> Option<Item> {
+    let entries = secrets
+        .iter()
+        .filter(|view| view.head.kind == SecretType::Variable && view.head.current().is_some());
+    let keys: BTreeSet<String> =
+        entries.map(|view| DataKey::for_name(&view.head.path.name).as_str().to_owned()).collect();
+    if keys.is_empty() {
+        return None;
+    }
+    let name = rule.name_pattern.apply_to_project(&project.path);
+    Some(item(rule, &name, "Opaque", keys.into_iter().collect(), project.created_at))
+}
+
+fn item(
+    rule: &ProjectionRule,
+    name: &str,
+    kind: &'static str,
+    data_keys: Vec<String>,
+    created_at: Timestamp,
+) -> Item {
+    let (name, namespace) = (kubernetes_name(name), rule.namespace.to_string());
+    let place = (namespace.clone(), name.clone());
+    Item { place, name, namespace, kind, data_keys, creation_timestamp: shown(created_at) }
+}
+
+/// `2025-07-11 07:00 AM UTC`.
+fn shown(at: Timestamp) -> String {
+    let millis = i64::try_from(at.unix_millis()).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    at.strftime("%Y-%m-%d %I:%M %p UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_as_the_platform_shows_them() {
+        for (millis, text) in [
+            (1_752_217_200_000, "2025-07-11 07:00 AM UTC"),
+            (1_743_160_345_999, "2025-03-28 11:12 AM UTC"),
+            (1_743_163_200_000, "2025-03-28 12:00 PM UTC"),
+            (0, "1970-01-01 12:00 AM UTC"),
+        ] {
+            assert_eq!(shown(Timestamp::from_unix_millis(millis)), text);
+        }
+    }
+}

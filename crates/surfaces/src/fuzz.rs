@@ -1,0 +1,84 @@
+//! What `fuzz/` calls. Each function answers whether something accepted its input.
+
+use serde_json::{Map, Value};
+
+use crate::render::{Place, Reference, Workload, yaml};
+
+/// Stands for a value that was sent in any place.
+const MARKER: &str = "MARKED-hf-value";
+
+/// A workload is read or refused; what is read has a manifest; and when a marker takes the place of
+/// each text in it, neither a refusal nor a warning repeats the marker.
+pub fn render_recipe(sent: &[u8]) -> bool {
+    let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(sent) else { return false };
+    let accepted = render(&object, false);
+    // The name of a member is repeated, so that one must not hold the marker.
+    if !Value::Object(object.clone()).to_string().contains(MARKER) {
+        for (name, value) in &mut object {
+            // Which kind of workload it is has to stay.
+            if name != "recipe_mode" {
+                mark(value);
+            }
+        }
+        render(&object, true);
+    }
+    accepted
+}
+
+/// Puts the marker in the place of each text that is not the name of a member.
+fn mark(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(mark),
+        Value::Object(members) => members.values_mut().for_each(mark),
+        Value::String(text) => MARKER.clone_into(text),
+        Value::Bool(_) | Value::Null | Value::Number(_) => {}
+    }
+}
+
+fn render(sent: &Map<String, Value>, marked: bool) -> bool {
+    let workload = match Workload::read(sent) {
+        Ok(workload) => workload,
+        Err(refused) => {
+            assert!(!marked || !refused.to_string().contains(MARKER), "a text is repeated");
+            return false;
+        }
+    };
+    let warnings = workload.warnings.join("\n");
+    assert!(!marked || !warnings.contains(MARKER), "a text is repeated");
+    let count = workload.references().count();
+    let mut places = 0;
+    let placed = workload.try_map(|_: Reference| {
+        places += 1;
+        Ok::<_, ()>(Place { secret: "placed".to_owned(), key: Some("key".to_owned()) })
+    });
+    let Ok(placed) = placed else { return false };
+    let manifest = placed.manifest(None);
+    let text = manifest.to_string();
+    assert_eq!(count, places, "a reference got lost");
+    assert!(text.matches("\"placed\"").count() >= count, "a reference got lost");
+    assert!(yaml(&manifest).lines().count() >= 10);
+    true
+}
+
+#[cfg(test)]
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    use super::replay::replay;
+    use super::*;
+
+    #[test]
+    fn every_seed_of_a_workload_holds() {
+        let examples = [
+            ("recipe", include_str!("../tests/render/vllm_from_hf.json")),
+            ("mounts", include_str!("../tests/render/llamastack_secret_mount.json")),
+            ("run", include_str!("../tests/render/run_of_a_function.json")),
+            ("job", include_str!("../tests/render/job_of_apolo.json")),
+        ];
+        let seeds = examples.map(|(name, text)| (name, text.as_bytes().to_vec()));
+        replay("render_recipe", render_recipe, &seeds);
+        assert!(!render_recipe(b"{}") && !render_recipe(b"["));
+    }
+}
