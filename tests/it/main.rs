@@ -32,6 +32,7 @@ mod render;
 mod root_key;
 mod start;
 mod surface_blueprints;
+mod surface_digitalhub;
 mod surfaces;
 mod tidy;
 mod tracer;
