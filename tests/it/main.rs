@@ -33,6 +33,7 @@ mod root_key;
 mod start;
 mod surface_blueprints;
 mod surface_consistency;
+mod surface_digitalhub;
 mod surfaces;
 mod tidy;
 mod tracer;
