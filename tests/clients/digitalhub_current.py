@@ -228,7 +228,11 @@ def removing():
     project.delete_secret("by-id", entity_id=project.get_secret("by-id").id)
     project.delete_secret("by-name", delete_all_versions=True)
     same("secrets are removed by key, by identity and by name", names(project), before)
-    if not EARLY:
+    if VERSION < (0, 10):
+        project.new_secret(name="by-name", secret_value="before")
+        project.delete_secret("by-name")
+        same("or by name alone", names(project), before)
+    else:
         alone = lambda: project.delete_secret("zulu")
         raises("a name alone is not enough for the SDK", ValueError, alone)
     secret = project.new_secret(name="by-name", secret_value="after")
@@ -288,6 +292,8 @@ def ending():
     project = dh.get_project(PROJECT)
     same("the project is as it was", value_of(project.get_secret("zulu")), "value of zulu")
     same("with what its owner put there", "planted" in names(project), False)
+    if EARLY:
+        return  # The SDK cannot remove a project: it trips over its own `cascade`.
     kept = lambda: dh.delete_project(PROJECT, cascade=False, clean_context=False)
     raises("a project that holds secrets stays", BackendError, kept)
     same("with all of them", value_of(project.get_secret("zulu")), "value of zulu")
