@@ -1,4 +1,4 @@
-"""Apolo's command line, and Neu.ro's before it: one user keeps secrets and shares them with another.
+"""Apolo's command line, and Neu.ro's before it: a user keeps secrets and shares them with another.
 
 Run by the Python of an environment that has the client, whose program it calls, and told by its
 environment what driving.py says; both tokens are of the kind that holds a name (JWT). What a
@@ -27,7 +27,8 @@ BYTES = bytes(range(256)) + b"\n"
 
 def client():
     """The program, and the version as it says it."""
-    for package, program in [("apolo-cli", "apolo"), ("neuro-cli", "neuro"), ("neuromation", "neuro")]:
+    programs = {"apolo-cli": "apolo", "neuro-cli": "neuro", "neuromation": "neuro"}
+    for package, program in programs.items():
         try:
             version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -208,7 +209,8 @@ def listing(alice):
     """Secrets are listed, in each form."""
     rows = alice.does("secrets are listed", "secret", "ls").rows()
     shown = [f"secret:{key}" if TABLE else key for key in KEYS]
-    same("each in a row of its own", (rows[0], sorted(rows[1:])), (header(), [row(k) for k in shown]))
+    same("under the header", rows[0], header())
+    same("each in a row of its own", sorted(rows[1:]), [row(key) for key in shown])
     if not TABLE:
         return
     rows = alice.does("only keys are listed with -q", "secret", "ls", options=["-q"]).rows()

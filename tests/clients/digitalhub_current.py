@@ -200,7 +200,7 @@ def refusals():
     unknown = lambda: project.get_secret(nobody)
     raises("an identity that nobody has is not found", BackendError, unknown)
     nameless = lambda: project.get_secret("no-such-secret")
-    kind = LookupError if VERSION < (0, 10) else EntityNotExistsError
+    kind = LookupError if EARLY else EntityNotExistsError
     raises("nor is a name that nobody has", kind, nameless)
     gone = project.new_secret(name="gone", secret_value="v")
     project.delete_secret(gone.key)
@@ -333,8 +333,9 @@ if len(sys.argv) > 1:
 else:
     token = {f"{PREFIX}{TOKENS_NAME}": TOKEN}
     basic = {f"{PREFIX}USER": USER, f"{PREFIX}PASSWORD": PASSWORD}
-    steps = "documents_lines,finding,changing,values,odd_names,pages,refusals,without_value,removing"
-    scene(steps, **token)
+    steps = [documents_lines, finding, changing, values, odd_names, pages, refusals]
+    steps += [without_value, removing]
+    scene(",".join(step.__name__ for step in steps), **token)
     scene("user_and_password", **basic)
     scene("wrong_password", **{**basic, f"{PREFIX}PASSWORD": "wrong-but-of-some-length"})
     scene("wrong_token", **{f"{PREFIX}{TOKENS_NAME}": "tresor_nobody-was-given-this-one"})
