@@ -14,6 +14,7 @@ mod audit;
 mod bad_input;
 mod bindings;
 mod client;
+mod clients;
 mod cluster_e2e;
 mod config;
 mod durability;
