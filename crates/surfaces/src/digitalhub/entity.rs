@@ -114,11 +114,9 @@ fn check_kind(entity: &Map<String, Value>, kind: &str) -> Result<(), Invalid> {
 
 /// A secret's specification says what cannot be otherwise here.
 fn check_spec(entity: &Map<String, Value>, path: &SecretPath) -> Result<(), Invalid> {
-    let spec = match entity.get("spec") {
-        Some(Value::Object(spec)) => spec,
-        // Clients know by these two words what is wrong.
-        _ => return Err(Invalid::new("spec", "missing spec: must be an object")),
-    };
+    // Clients know by these two words what is wrong.
+    let wrong = || Invalid::new("spec", "missing spec: must be an object");
+    let spec = entity.get("spec").and_then(Value::as_object).ok_or_else(wrong)?;
     names::check_value_path(text(spec, "path")?.unwrap_or_default(), path)?;
     if text(spec, "provider")? != Some(PROVIDER) {
         return Err(Invalid::new("spec.provider", format!("must be {PROVIDER}")));
