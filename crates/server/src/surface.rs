@@ -12,6 +12,7 @@ use axum::routing::{MethodFilter, on};
 use domain::Invalid;
 use http::request::Parts;
 use http::{Extensions, HeaderValue, Method, Uri, header};
+use percent_encoding::percent_decode_str;
 use surfaces::{Access, Answer, Context, Place, Route, Settings, Surface, Touched, Trouble};
 use vault::{Vault, VaultError};
 
@@ -197,6 +198,9 @@ async fn asked(
     let names = names.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     type Pairs = axum::extract::Query<Vec<(String, String)>>;
     let query = Pairs::from_request_parts(parts, app).await.ok().map(|pairs| pairs.0);
+    // What is no UTF-8 would be read with other characters in its place.
+    let raw = parts.uri.query().unwrap_or_default();
+    let query = query.filter(|_| percent_decode_str(raw).decode_utf8().is_ok());
     let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let essence =
         |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
