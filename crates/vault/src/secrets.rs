@@ -182,6 +182,17 @@ impl Vault {
         Ok(heads.into_iter().map(|head| SecretView { head, resource_version }).collect())
     }
 
+    /// A secret's type, for whoever may do anything with it.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn secret_type<A: Action>(
+        &self,
+        permit: &Permit<A, SecretPath>,
+    ) -> Result<SecretType, VaultError> {
+        Ok(self.permitted_head(permit)?.0.kind)
+    }
+
     /// The right to do something with the living secret of an identity, its own or its alias. What
     /// is not there looks like what may not be seen.
     ///

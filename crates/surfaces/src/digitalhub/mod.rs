@@ -1,35 +1,121 @@
-//! Digital Hub.
+//! Digital Hub: projects, secrets as entities, and their values. DIGITALHUB.md is the contract.
 
-use api::Problem;
-use http::{Method, StatusCode};
+mod account;
+mod data;
+mod entity;
+mod kept;
+mod names;
+mod page;
+mod projects;
+mod reply;
+mod secrets;
+mod values;
 
-use crate::{Answer, Surface, Unauthenticated};
+use authz::{Action, Denied, List, PartOfProject, Permit, decide};
+use domain::ProjectPath;
+use http::Method;
+use vault::VaultError;
+
+use crate::{Access, Context, Route, Surface, Trouble};
 
 /// The interface of Digital Hub.
 pub(crate) static SURFACE: Surface = Surface {
     name: "digitalhub",
-    routes: &[],
-    prefixes: &["/api/v1/-", "/api/v1/projects"],
+    routes: &ROUTES,
+    prefixes: &["/api/v1/-", PROJECTS, AUTH, CONFIGURATION],
     scheme: None,
-    unauthenticated,
-    refuse,
-    not_found,
-    no_method,
+    unauthenticated: reply::unauthenticated,
+    refuse: reply::refuse,
+    not_found: reply::not_found,
+    no_method: reply::no_method,
 };
 
-fn unauthenticated(_: Unauthenticated) -> Answer {
-    Answer::empty(StatusCode::UNAUTHORIZED)
+const PROJECTS: &str = "/api/v1/projects";
+const PROJECT: &str = "/api/v1/projects/{project}";
+const SECRETS: &str = "/api/v1/-/{project}/secrets";
+const DATA: &str = "/api/v1/-/{project}/secrets/data";
+const SECRET: &str = "/api/v1/-/{project}/secrets/{id}";
+const AUTH: &str = "/api/auth";
+const CONFIGURATION: &str = "/.well-known/configuration";
+
+static ROUTES: [Route; 16] = [
+    route(Method::GET, PROJECTS, "listProjects", projects::list),
+    route(Method::POST, PROJECTS, "createProject", projects::create),
+    route(Method::GET, PROJECT, "getProject", projects::show),
+    route(Method::PUT, PROJECT, "updateProject", projects::update),
+    route(Method::DELETE, PROJECT, "deleteProject", projects::delete),
+    route(Method::GET, SECRETS, "listSecrets", secrets::list),
+    route(Method::POST, SECRETS, "createSecret", secrets::create),
+    route(Method::DELETE, SECRETS, "deleteSecretByName", secrets::delete_by_name),
+    route(Method::GET, DATA, "readSecretData", data::read),
+    route(Method::PUT, DATA, "writeSecretData", data::write),
+    route(Method::GET, SECRET, "getSecret", secrets::show),
+    route(Method::PUT, SECRET, "updateSecret", secrets::update),
+    route(Method::DELETE, SECRET, "deleteSecret", secrets::delete),
+    route(Method::GET, AUTH, "getAccount", account::show),
+    route(Method::POST, AUTH, "getAccount", account::show),
+    Route {
+        method: Method::GET,
+        path: CONFIGURATION,
+        operation: "getConfiguration",
+        access: Access::Anybody,
+        handler: account::configuration,
+    },
+];
+
+type Handler = fn(&Context<'_>, &crate::Request) -> Result<crate::Answer, Trouble>;
+
+const fn route(
+    method: Method,
+    path: &'static str,
+    operation: &'static str,
+    handler: Handler,
+) -> Route {
+    Route { method, path, operation, access: Access::Known, handler }
 }
 
-fn refuse(problem: &Problem) -> Answer {
-    let status = StatusCode::from_u16(problem.status);
-    Answer::empty(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+/// How often an act begins anew because the secret changed under it.
+const ATTEMPTS: usize = 16;
+
+/// The right to see something of a project that exists.
+///
+/// # Errors
+/// When there is none, or nothing of it may be seen, which look alike.
+fn inside(
+    context: &Context<'_>,
+    project: &ProjectPath,
+) -> Result<Permit<List, PartOfProject>, Trouble> {
+    context.is_about_project(project);
+    let part = PartOfProject(project.clone());
+    let permit = decide::<List, _>(context.actor()?, part, context.now())?;
+    context.vault.check_project(&permit)?;
+    Ok(permit)
 }
 
-fn not_found() -> Answer {
-    Answer::empty(StatusCode::NOT_FOUND)
+/// The right to do something with a project, for someone who sees something of it: they are told
+/// that they may not.
+///
+/// # Errors
+/// When they may not; and as for [`inside`].
+fn permit<A: Action>(
+    context: &Context<'_>,
+    project: &ProjectPath,
+) -> Result<Permit<A, ProjectPath>, Trouble> {
+    inside(context, project)?;
+    let decided = decide::<A, _>(context.actor()?, project.clone(), context.now());
+    decided.map_err(|denied| match denied {
+        Denied::NotVisible => Denied::Forbidden.into(),
+        other => other.into(),
+    })
 }
 
-fn no_method(_: &Method) -> Answer {
-    Answer::empty(StatusCode::METHOD_NOT_ALLOWED)
+/// Tries an act again that insists on what it has seen, while others change that.
+fn settle<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(Trouble::Vault(VaultError::Stale { .. })) => {}
+            done => return done,
+        }
+    }
+    attempt()
 }

@@ -132,3 +132,13 @@ fn what_clients_keep_beside_a_secret_and_a_project_stays_with_it() {
     let view = running.vault.project(&seen).unwrap();
     assert_eq!(view.annotations.text("p"), Some("MARKER-note"));
 }
+
+#[test]
+fn the_type_is_known_to_whoever_may_do_anything_with_the_secret() {
+    let (_home, running) = Running::with_project();
+    running.create("a", "1").unwrap();
+    let permit = running.may::<Delete, _>(secret("a"));
+    assert_eq!(running.vault.secret_type(&permit).unwrap(), SecretType::Opaque);
+    let nowhere = running.may::<Update, _>(secret("none"));
+    refused!(running.vault.secret_type(&nowhere), VaultError::NotFound);
+}

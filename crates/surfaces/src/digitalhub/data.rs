@@ -1,0 +1,161 @@
+//! `/api/v1/-/{project}/secrets/data`: values, by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use authz::{Denied, Permit, Read, Update};
+use domain::{Invalid, Payload, ProjectPath, SecretPath, SecretType};
+use http::StatusCode;
+use vault::{MAX_TOGETHER, Revealed, VaultError};
+
+use super::{entity, inside, names, reply, values};
+use crate::{Answer, Context, Request, Touched, Trouble};
+
+/// The most names of one question: each is a record of its own in the audit log.
+const MAX_ASKED: usize = 256;
+
+/// What became of one name that was asked for.
+enum Found {
+    /// There is none, or it may not be seen.
+    Nothing,
+    /// It has a value.
+    Value(Box<Revealed>),
+    /// It was never written.
+    Without,
+}
+
+/// The values of the names that are asked for, of those that there are.
+pub(super) fn read(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
+    let project = reply::project_of(request.name("project"))?;
+    inside(context, &project)?;
+    let (mut found, mut unwritten) = (Vec::new(), None);
+    for name in keys(request)? {
+        let Ok(path) = names::secret(&project, name) else { continue };
+        context.is_about(&path);
+        match reveal(context, path)? {
+            Found::Nothing => {}
+            Found::Value(revealed) => found.push(revealed),
+            Found::Without => unwritten = unwritten.or(Some(name)),
+        }
+    }
+    match unwritten {
+        Some(name) if found.is_empty() => {
+            let message = format!("No value yet: the secret {name} was never written.");
+            Err(reply::said(StatusCode::NOT_FOUND, &message).into())
+        }
+        _ => answer(&found),
+    }
+}
+
+/// The names of a question, each once.
+fn keys(request: &Request) -> Result<BTreeSet<&str>, Trouble> {
+    let mut given = request.parameters("keys").peekable();
+    if given.peek().is_none() {
+        let fix = "must be given: the names to read, with commas between them";
+        return Err(Invalid::new("keys", fix).into());
+    }
+    let all = given.flat_map(|keys| keys.split(','));
+    let keys: BTreeSet<&str> = all.filter(|name| !name.is_empty()).collect();
+    if keys.len() > MAX_ASKED {
+        return Err(Invalid::new("keys", format!("must be at most {MAX_ASKED} names")).into());
+    }
+    Ok(keys)
+}
+
+fn reveal(context: &Context<'_>, path: SecretPath) -> Result<Found, Trouble> {
+    let revealed = context
+        .vault
+        .permit::<Read>(context.actor()?, path)
+        .and_then(|permit| context.vault.reveal(&permit, None));
+    match revealed {
+        Ok(revealed) if entity::is_entity(&revealed.secret) => Ok(Found::Value(Box::new(revealed))),
+        Ok(_) | Err(VaultError::NotFound | VaultError::NotPermitted(Denied::NotVisible)) => {
+            Ok(Found::Nothing)
+        }
+        Err(VaultError::VersionNotFound) => Ok(Found::Without),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn answer(found: &[Box<Revealed>]) -> Result<Answer, Trouble> {
+    let mut texts = BTreeMap::new();
+    for revealed in found {
+        let name = revealed.secret.head.path.name.as_str();
+        let Payload::Variable(value) = &revealed.payload else { continue };
+        // EXPOSE: the values are what was asked for; they go into the answer and nowhere else.
+        let text = std::str::from_utf8(value.expose()).map_err(|_| {
+            let fix = "holds bytes that are no text; read it over Tresor's own interface";
+            Invalid::new(name, fix)
+        })?;
+        texts.insert(name, text);
+    }
+    let answer = Answer::json(StatusCode::OK, &texts);
+    Ok(found.iter().fold(answer, |answer, revealed| {
+        let mut touched = Touched::done(&revealed.secret);
+        touched.version = Some(revealed.version);
+        answer.about(touched)
+    }))
+}
+
+/// Gives all secrets that are named a new value, or none of them.
+pub(super) fn write(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
+    let project = reply::project_of(request.name("project"))?;
+    inside(context, &project)?;
+    entity::check_media_type(request)?;
+    let values = values::read(request)?;
+    if values.len() > MAX_TOGETHER {
+        let fix = format!("must be at most {MAX_TOGETHER} values at once");
+        return Err(Invalid::new("body", fix).into());
+    }
+    let (mut changes, mut missing) = (Vec::new(), Vec::new());
+    for (name, value) in values {
+        match permit(context, &project, &name)? {
+            Some(permit) => {
+                let payload = Payload::variable(value).map_err(|wrong| wrong.within(&name))?;
+                changes.push((permit, payload));
+            }
+            None => missing.push(name),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(missing_secrets(&missing));
+    }
+    let written = match context.vault.update_secrets(&changes) {
+        // One of them went while the others were looked at.
+        Err(VaultError::NotFound) => {
+            let names: Vec<_> = changes.iter().map(|(permit, _)| name_of(permit)).collect();
+            return Err(missing_secrets(&names));
+        }
+        done => done?,
+    };
+    let touched = written.iter().map(Touched::done);
+    Ok(touched.fold(reply::done(), Answer::about))
+}
+
+/// The right to write an entity; nothing where there is none that may be seen.
+fn permit(
+    context: &Context<'_>,
+    project: &ProjectPath,
+    name: &str,
+) -> Result<Option<Permit<Update, SecretPath>>, Trouble> {
+    let path = names::secret(project, name)?;
+    context.is_about(&path);
+    let permit = match context.vault.permit::<Update>(context.actor()?, path) {
+        Ok(permit) => permit,
+        Err(VaultError::NotPermitted(Denied::NotVisible)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match context.vault.secret_type(&permit) {
+        Ok(SecretType::Variable) => Ok(Some(permit)),
+        Ok(_) | Err(VaultError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn name_of(permit: &Permit<Update, SecretPath>) -> String {
+    permit.resource().name.to_string()
+}
+
+/// In the platform's words. What is repeated are names in the platform's alphabet.
+fn missing_secrets(names: &[String]) -> Trouble {
+    reply::bad(&format!("missing secrets for {}", names.join(",")))
+}

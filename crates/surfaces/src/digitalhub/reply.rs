@@ -1,0 +1,103 @@
+//! The platform's answers: what its clients tell apart by status and by words in the body.
+
+use api::Problem;
+use domain::ProjectPath;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{Answer, Trouble, Unauthenticated};
+
+/// Clients know by the first three words that there is none.
+const NO_SUCH_ENTITY: &str = "No such EntityName: it does not exist, or you may not see it.";
+
+/// An answer that says no more than that it was done. Clients of the first versions want JSON, and
+/// the console wants exactly 200.
+pub(super) fn done() -> Answer {
+    ok(&json!({}))
+}
+
+/// An answer with a body.
+pub(super) fn ok(body: &Value) -> Answer {
+    Answer::json(StatusCode::OK, body)
+}
+
+/// A refusal of the platform's own code.
+pub(super) fn said(status: StatusCode, message: &str) -> Answer {
+    let number = status.as_u16();
+    Answer::json(status, &json!({ "status": number, "message": message, "errorCode": null }))
+}
+
+/// A request that breaks a rule.
+pub(super) fn bad(message: &str) -> Trouble {
+    said(StatusCode::BAD_REQUEST, message).into()
+}
+
+/// A name or an identity that is taken; clients know by the first two words.
+pub(super) fn duplicated(kind: &str, name: &str) -> Trouble {
+    bad(&format!("Duplicated entity {kind}:{name}."))
+}
+
+/// There is none, or it may not be seen.
+pub(super) fn no_such_entity() -> Answer {
+    said(StatusCode::NOT_FOUND, NO_SUCH_ENTITY)
+}
+
+/// The project in a path.
+///
+/// # Errors
+/// As for a project that does not exist, when none can have the name.
+pub(super) fn project_of(name: &str) -> Result<ProjectPath, Trouble> {
+    super::names::project(name).ok_or_else(|| no_such_entity().into())
+}
+
+/// Who gives a wrong password, or nothing, is forbidden; only who has a wrong token is told to sign
+/// in, since clients then try to renew it.
+pub(super) fn unauthenticated(why: Unauthenticated) -> Answer {
+    match why {
+        Unauthenticated::BadToken => {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            let message = "The token is not valid, or has expired.";
+            framework(StatusCode::UNAUTHORIZED, message).with(WWW_AUTHENTICATE, challenge)
+        }
+        Unauthenticated::BadPassword
+        | Unauthenticated::NoCredential
+        | Unauthenticated::NoHeader
+        | Unauthenticated::UnknownScheme => {
+            let message = "Show who you are, by a token or by a name and its password.";
+            framework(StatusCode::FORBIDDEN, message)
+        }
+    }
+}
+
+/// What has no answer of its own.
+pub(super) fn refuse(problem: &Problem) -> Answer {
+    let status = StatusCode::from_u16(problem.status);
+    let answer = match status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) {
+        StatusCode::NOT_FOUND => no_such_entity(),
+        StatusCode::UNPROCESSABLE_ENTITY => said(StatusCode::BAD_REQUEST, &problem.detail),
+        StatusCode::UNAUTHORIZED => unauthenticated(Unauthenticated::BadToken),
+        status => said(status, &problem.detail),
+    };
+    match problem.retry_after.or((problem.status == 503).then_some(1)) {
+        Some(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
+        None => answer,
+    }
+}
+
+/// A path that there is not.
+pub(super) fn not_found() -> Answer {
+    framework(StatusCode::NOT_FOUND, "There is no such path here.")
+}
+
+/// A method that a path does not have.
+pub(super) fn no_method(_: &Method) -> Answer {
+    framework(StatusCode::METHOD_NOT_ALLOWED, "The path does not have this method.")
+}
+
+/// A refusal as the web framework of the platform's server words it.
+pub(super) fn framework(status: StatusCode, message: &str) -> Answer {
+    let error = status.canonical_reason().unwrap_or_default();
+    let number = status.as_u16();
+    Answer::json(status, &json!({ "status": number, "error": error, "message": message }))
+}
