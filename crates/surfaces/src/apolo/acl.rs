@@ -202,9 +202,8 @@ fn unknown(name: &PrincipalName, error: VaultError) -> Trouble {
 /// all.
 fn permission(context: &Context<'_>, request: &Request) -> Result<(Scope, Level), Trouble> {
     let sent = body(request)?;
-    let one = match sent.as_array().map(Vec::as_slice) {
-        Some([Value::Object(one)]) => one,
-        _ => return Err(say::wrong("value is not a list of one permission").into()),
+    let Some([Value::Object(one)]) = sent.as_array().map(Vec::as_slice) else {
+        return Err(say::wrong("value is not a list of one permission").into());
     };
     let mut faults = Faults::default();
     let mut text = |field: &str| match one.get(field) {

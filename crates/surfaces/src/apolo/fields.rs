@@ -93,14 +93,9 @@ pub(super) fn object(request: &Request) -> Result<Map<String, Value>, Trouble> {
 }
 
 /// The parameters of a query, each known and given once.
-pub(super) fn query<'a>(
-    request: &'a Request,
-    known: &[&str],
-    faults: &mut Faults,
-) -> Result<(), Trouble> {
-    let pairs: &'a [(String, String)] = match &request.query {
-        Some(pairs) => pairs,
-        None => return Err(wrong("the query is not percent-encoded UTF-8").into()),
+pub(super) fn query(request: &Request, known: &[&str], faults: &mut Faults) -> Result<(), Trouble> {
+    let Some(pairs) = &request.query else {
+        return Err(wrong("the query is not percent-encoded UTF-8").into());
     };
     for (index, (name, _)) in pairs.iter().enumerate() {
         let is_first = !pairs.iter().take(index).any(|(other, _)| other == name);

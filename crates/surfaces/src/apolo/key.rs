@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn keys_are_what_the_platform_takes() {
-        for key in ["a", ".-", "-", "_", "0", "A", ".a", "a..b", "...a".get(2..).unwrap()] {
+        for key in ["a", ".-", "-", "_", "0", "A", ".a", "a..b"] {
             assert_eq!(check(key), Ok(()), "{key}");
         }
         assert_eq!(check(&"x".repeat(MAX_CHARS)), Ok(()));
@@ -53,8 +53,8 @@ mod tests {
         #[test]
         fn a_key_that_is_taken_is_the_name_of_a_secret(key in "[a-zA-Z0-9_.\\-/ \u{e4}]{0,8}") {
             if check(&key).is_ok() {
-                prop_assert_eq!(SecretName::parse(&key).unwrap().as_str(), key.as_str());
-                prop_assert_eq!(DataKey::for_text(&key).as_str(), key.as_str());
+                prop_assert!(SecretName::parse(&key).unwrap().as_str() == key);
+                prop_assert!(DataKey::for_text(&key).as_str() == key);
             }
         }
     }

@@ -1,4 +1,6 @@
-//! Neu.ro and Apolo, as APOLO.md says it.
+//! Neu.ro and Apolo: secrets, configuration, permissions and jobs, as the platform's clients ask for
+//! them.
+#![doc = include_str!("../../APOLO.md")]
 
 mod acl;
 mod base64_text;
@@ -52,6 +54,7 @@ macro_rules! route {
 static ROUTES: [Route; 17] = [
     route!(GET "/apolo/ping" "ping" Anybody ping),
     route!(GET "/apolo/api/v1/ping" "ping" Anybody ping),
+    route!(GET "/apolo/secured-ping" "securedPing" Known secured_ping),
     route!(GET "/apolo/api/v1/secured-ping" "securedPing" Known secured_ping),
     route!(GET "/apolo/api/v1/config" "config" Welcome config::show),
     route!(POST "/apolo/api/v1/secrets" "addSecret" Known secrets::add),
@@ -66,7 +69,6 @@ static ROUTES: [Route; 17] = [
     route!(POST "/apolo/api/v1/users" "addRole" Known acl::no_roles),
     route!(DELETE "/apolo/api/v1/users/{user}" "removeRole" Known acl::no_roles),
     route!(POST "/apolo/api/v1/jobs" "runJob" Known jobs::run),
-    route!(GET "/apolo/secured-ping" "securedPing" Known secured_ping),
 ];
 
 fn ping(_: &Context<'_>, _: &Request) -> Result<Answer, Trouble> {
