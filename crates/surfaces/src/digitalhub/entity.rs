@@ -114,13 +114,14 @@ fn check_kind(entity: &Map<String, Value>, kind: &str) -> Result<(), Invalid> {
 
 /// A secret's specification says what cannot be otherwise here.
 fn check_spec(entity: &Map<String, Value>, path: &SecretPath) -> Result<(), Invalid> {
-    let spec = match entity.get("spec") {
-        Some(Value::Object(spec)) => spec,
+    let Some(Value::Object(spec)) = entity.get("spec") else {
         // Clients know by these two words what is wrong.
-        _ => return Err(Invalid::new("spec", "missing spec: must be an object")),
+        return Err(Invalid::new("spec", "missing spec: must be an object"));
     };
-    names::check_value_path(text(spec, "path")?.unwrap_or_default(), path)?;
-    if text(spec, "provider")? != Some(PROVIDER) {
+    let within = |wrong: Invalid| wrong.within("spec");
+    let value_path = text(spec, "path").map_err(within)?.unwrap_or_default();
+    names::check_value_path(value_path, path)?;
+    if text(spec, "provider").map_err(within)? != Some(PROVIDER) {
         return Err(Invalid::new("spec.provider", format!("must be {PROVIDER}")));
     }
     Ok(())
