@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Runs the long forms of the tests: every syscall of a start as a crash point, fifty kills under
-# load, hundreds of histories of writers and watchers, a minute of every fuzz target, mutants of the
-# code that decides, seals and opens. Its output is kept in benches/results/, with the commit and the machine that it came from.
+# load, hundreds of histories of writers and watchers, every version of the real clients, a minute of
+# every fuzz target, mutants of the code that decides, seals and opens. Its output is kept in benches/results/, with the commit and the machine that it came from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly CACHE="${XDG_CACHE_HOME:-$HOME/.cache}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/tresor-target/$(rustc --version | cut -d' ' -f2)}"
 KUBEBUILDER_ASSETS="$(tests/setup/kubernetes.sh)"
+tests/setup/clients.sh --all >/dev/null
 export KUBEBUILDER_ASSETS TRESOR_TESTS_COMPLETE=1 TRESOR_TESTS_LONG=1
 
 mkdir -p benches/results

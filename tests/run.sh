@@ -9,7 +9,8 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/tresor-target/$(rustc --vers
 cat <<TEXT
 This runs all tests of Tresor. What it gets first, where it is missing:
   - from Debian, with apt-get (as root or with sudo): gcc, strace, jq, rsync, make, dpkg-dev, xz-utils, python3-venv
-  - into $CACHE/tresor-tests: etcd and kubectl, and a kube-apiserver built from Debian's sources; schemathesis, with pip
+  - into $CACHE/tresor-tests: etcd and kubectl, and a kube-apiserver built from Debian's sources; with pip, schemathesis,
+    and the real clients that the daemon serves: Digital Hub's SDK 0.5.0 and 0.15.11, neuromation 20.12.7, apolo-cli 26.9.0 (1 GB)
 It compiles into $CARGO_TARGET_DIR.
 On two cores the first run takes about 20 minutes, a third of it for kube-apiserver; a later one about 6.
 
@@ -27,6 +28,7 @@ fi
 KUBEBUILDER_ASSETS="$(tests/setup/kubernetes.sh)"
 export KUBEBUILDER_ASSETS
 tests/setup/schemathesis.sh >/dev/null
+tests/setup/clients.sh >/dev/null
 
 # What cannot run fails instead of being skipped: everything it needs was just installed.
 export TRESOR_TESTS_COMPLETE=1
@@ -40,5 +42,6 @@ All tests passed in $((SECONDS - started)) s, compilation included. They ran aga
   - etcd $("$KUBEBUILDER_ASSETS/etcd" --version | sed -n 's/^etcd Version: //p')
   - kubectl $("$KUBEBUILDER_ASSETS/kubectl" version --client 2>/dev/null | sed -n 's/^Client Version: //p')
   - $(strace -V | head -n 1)
+  - Digital Hub's SDK 0.5.0 and 0.15.11, neuromation 20.12.7, apolo-cli 26.9.0
 and nothing was skipped.
 TEXT

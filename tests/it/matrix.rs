@@ -12,7 +12,7 @@ use crate::client::{
     Actor, Answer, GROUPS, MACHINES, ORGS, Operator, PASSWORD, TOKENS, USERS, WHOAMI, member,
     opaque, project, secret, secrets, user,
 };
-use crate::harness::{Fresh, fresh, wait_until};
+use crate::harness::{Fresh, fresh_with, wait_until};
 
 const DOCUMENT: &str = "/tresor/v1/openapi.json";
 const CLUSTER: &str = "secret://default";
@@ -139,7 +139,7 @@ pub(crate) struct World {
     maker: Actor,
     pub(crate) operations: BTreeMap<String, Operation>,
     things: RefCell<BTreeMap<&'static str, String>>,
-    pool: RefCell<Vec<String>>,
+    pools: RefCell<BTreeMap<&'static str, Vec<String>>>,
     count: Cell<usize>,
     pub(crate) fresh: Fresh,
 }
@@ -170,12 +170,34 @@ impl World {
     }
 
     fn new_secret(&self) -> String {
-        let mut pool = self.pool.borrow_mut();
+        self.new_of("s", &opaque("v"))
+    }
+
+    /// A secret of the type that platforms of single values have, and of those who have to do with
+    /// it.
+    fn variable(&self) -> String {
+        self.once("variable", || {
+            let body = json!({ "spec": { "type": "variable" }, "stringData": { "value": "v" } });
+            self.new_of("v", &body)
+        })
+    }
+
+    fn uid_of_variable(&self) -> String {
+        let name = self.variable();
+        self.once("uid of variable", || {
+            let found = self.root.get(&secret("ml", &name)).expect(200).json();
+            found["metadata"]["uid"].as_str().unwrap().to_owned()
+        })
+    }
+
+    fn new_of(&self, stem: &'static str, body: &Value) -> String {
+        let mut pools = self.pools.borrow_mut();
+        let pool = pools.entry(stem).or_default();
         if pool.is_empty() {
             self.root.make_member("ml", "user:maker", "contributor");
             for _ in 0..16 {
-                let name = self.unique("s");
-                self.maker.put(&secret("ml", &name), &opaque("v")).expect(201);
+                let name = self.unique(stem);
+                self.maker.put(&secret("ml", &name), body).expect(201);
                 pool.push(name);
             }
             self.root.delete(&member("ml", "user:maker")).expect(204);
@@ -447,14 +469,21 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// What asks and changes nothing that another row or actor would miss.
-const HARMLESS: [&str; 3] = ["login", "renderManifest", "reviewAccess"];
+const HARMLESS: [&str; 4] = ["blueprints.login", "login", "renderManifest", "reviewAccess"];
 
 pub(crate) fn operation(row: &str) -> &str {
     row.split(" (").next().unwrap()
 }
 
 pub(crate) fn world() -> (World, Vec<Who>) {
-    let fresh = fresh();
+    world_with(&[])
+}
+
+/// The world of a daemon with further arguments.
+fn world_with(arguments: &[&str]) -> (World, Vec<Who>) {
+    let fresh = fresh_with(|serve| {
+        serve.args(arguments);
+    });
     let root = fresh.admin.again();
     for name in ["elsewhere", "team-o", "team-m"] {
         root.make_project(name);
@@ -522,13 +551,14 @@ pub(crate) fn world() -> (World, Vec<Who>) {
     ];
     let columns: Vec<_> = actors.iter().map(|who| who.column).collect();
     assert_eq!(columns, ACTORS.map(|(column, _)| column));
-    let operations = operations(&root.get(DOCUMENT).expect(200).json());
+    let mut operations = operations(&root.get(DOCUMENT).expect(200).json());
+    operations.extend(surface_operations());
     let world = World {
         root,
         maker,
         operations,
         things: RefCell::default(),
-        pool: RefCell::default(),
+        pools: RefCell::default(),
         count: Cell::default(),
         fresh,
     };
@@ -547,6 +577,19 @@ fn operations(document: &Value) -> BTreeMap<String, Operation> {
         }
     }
     operations
+}
+
+/// The routes of surfaces; those that differ in a slash at the end are one.
+fn surface_operations() -> impl Iterator<Item = (String, Operation)> {
+    let surfaces = surfaces::surfaces().iter();
+    surfaces.flat_map(|surface| surface.routes.iter().map(move |route| (surface, route))).map(
+        |(surface, route)| {
+            let (method, template) = (route.method.to_string(), route.path.to_owned());
+            let media_type = Some("application/json".to_owned());
+            let id = format!("{}.{}", surface.name, route.operation);
+            (id, Operation { method, template, media_type })
+        },
+    )
 }
 
 /// The same actor with a token that is made to be used up.
@@ -585,22 +628,145 @@ fn status(world: &World, who: &Who, (name, row): &Row) -> u16 {
 #[test]
 fn every_operation_answers_every_kind_of_actor_as_the_table_says() {
     let (world, actors) = world();
-    let documented: BTreeSet<&str> = world.operations.keys().map(String::as_str).collect();
+    let documented = world.operations.keys().map(String::as_str);
+    let documented: BTreeSet<&str> = documented.filter(|id| !id.contains('.')).collect();
     let rows: BTreeSet<&str> = ROWS.iter().map(|(name, _)| operation(name)).collect();
     assert_eq!(rows, documented, "each operation of the document has a row, and each row has one");
 
+    is_golden("matrix.txt", &table(&world, &actors, ROWS));
+}
+
+/// Requests of surfaces; in brackets, which one, where one does not show all.
+const SURFACE_ROWS: &[Row] = &[
+    ("blueprints.login", |_, _| {
+        ask().with(json!({ "username": "stranger", "password": PASSWORD }))
+    }),
+    ("blueprints.listSecrets", |_, _| ask()),
+    ("blueprints.readSecret", |w, _| ask().at("name", w.secret())),
+    ("blueprints.changeSecrets (create)", |w, _| {
+        let name = w.unique("new");
+        ask().with(blueprint(json!({
+            "name": name, "action": "create", "type": "opaque", "data": { "k": "v" },
+        })))
+    }),
+    ("blueprints.changeSecrets (update)", |w, _| {
+        ask().with(blueprint(json!({
+            "name": w.secret(), "action": "update", "type": "opaque", "data": { "k": "v" },
+        })))
+    }),
+    ("blueprints.changeSecrets (delete)", |w, _| {
+        ask().with(blueprint(json!({ "name": w.secret(), "action": "delete" })))
+    }),
+    ("digitalhub.listProjects", |_, _| ask()),
+    ("digitalhub.createProject", |w, _| {
+        ask().with(json!({ "kind": "project", "name": w.unique("q") }))
+    }),
+    ("digitalhub.getProject", |_, _| ask()),
+    ("digitalhub.updateProject", |_, _| {
+        ask().with(json!({ "kind": "project", "metadata": { "description": "d" } }))
+    }),
+    ("digitalhub.deleteProject", |w, _| ask().at("project", w.project())),
+    ("digitalhub.deleteProject (with all)", |w, _| {
+        ask().at("project", w.project()).query("cascade", "true".into())
+    }),
+    ("digitalhub.listSecrets", |_, _| ask()),
+    ("digitalhub.createSecret", |w, _| ask().with(entity(&w.unique("new")))),
+    ("digitalhub.deleteSecretByName", |w, _| ask().query("name", w.variable())),
+    ("digitalhub.readSecretData", |w, _| ask().query("keys", w.variable())),
+    ("digitalhub.writeSecretData", |w, _| ask().with(json!({ w.variable(): "v" }))),
+    ("digitalhub.getSecret", |w, _| ask().at("id", w.uid_of_variable())),
+    ("digitalhub.updateSecret", |w, _| {
+        let name = w.variable();
+        ask().at("id", w.uid_of_variable()).with(entity(&name))
+    }),
+    ("digitalhub.deleteSecret", |w, _| ask().at("id", w.uid_of_variable())),
+    ("digitalhub.getAccount", |_, _| ask()),
+    ("digitalhub.getConfiguration", |_, _| ask()),
+    ("apolo.ping", |_, _| ask()),
+    ("apolo.securedPing", |_, _| ask()),
+    ("apolo.config", |_, _| ask()),
+    ("apolo.addSecret (a new one)", |w, _| ask().with(apolo(&w.unique("new")))),
+    ("apolo.addSecret (one that exists)", |w, _| ask().with(apolo(&w.variable()))),
+    ("apolo.listSecrets", |_, _| in_ml(ask())),
+    ("apolo.getSecret", |w, _| in_ml(ask().at("key", w.variable()))),
+    ("apolo.removeSecret", |w, _| in_ml(ask().at("key", w.variable()))),
+    ("apolo.listPermissions (one's own)", |_, who| ask().at("user", who.account)),
+    ("apolo.listPermissions (another's)", |_, _| ask().at("user", "gread")),
+    ("apolo.share (the secret)", |w, _| {
+        let uri = format!("{CLUSTER}/default/ml/{}", w.variable());
+        ask().at("user", w.user()).with(json!([{ "uri": uri, "action": "read" }]))
+    }),
+    ("apolo.share (the project)", |w, _| {
+        let uri = format!("{CLUSTER}/default/ml");
+        ask().at("user", w.user()).with(json!([{ "uri": uri, "action": "read" }]))
+    }),
+    ("apolo.revoke", |w, _| {
+        let uri = format!("{CLUSTER}/default/ml/{}", w.variable());
+        ask().at("user", "gread").query("uri", uri)
+    }),
+    ("apolo.listShared", |_, who| ask().at("user", who.account)),
+    ("apolo.listRoles", |_, who| ask().at("user", who.account)),
+    ("apolo.addRole", |w, _| ask().with(json!({ "name": w.unique("role") }))),
+    ("apolo.removeRole", |w, _| ask().at("user", w.unique("role"))),
+    ("apolo.runJob", |w, _| {
+        let uri = format!("{CLUSTER}/default/ml/{}", w.variable());
+        ask().with(json!({
+            "org_name": "default", "project_name": "ml", "cluster_name": "default",
+            "image": "busybox", "command": "true", "secret_env": { "A": uri },
+        }))
+    }),
+];
+
+fn entity(name: &str) -> Value {
+    let path = format!("secret://{name}");
+    let spec = json!({ "path": path, "provider": "kubernetes" });
+    json!({ "kind": "secret", "name": name, "project": "ml", "spec": spec })
+}
+
+fn apolo(key: &str) -> Value {
+    json!({ "key": key, "value": "dg==", "org_name": "default", "project_name": "ml" })
+}
+
+fn in_ml(asked: Asked) -> Asked {
+    asked.query("org_name", "default&project_name=ml".into())
+}
+
+fn blueprint(operation: Value) -> Value {
+    json!({ "secrets_payload": [operation] })
+}
+
+/// As above, for the routes of the platforms' surfaces.
+#[test]
+fn every_route_of_a_surface_answers_every_kind_of_actor_as_the_table_says() {
+    let (world, actors) = world_with(&["--blueprints-project", "default/ml"]);
+    let routes = world.operations.keys().map(String::as_str);
+    let routes: BTreeSet<&str> = routes.filter(|id| id.contains('.')).collect();
+    let rows: BTreeSet<&str> = SURFACE_ROWS.iter().map(|(name, _)| operation(name)).collect();
+    assert_eq!(rows, routes, "each route of a surface has a row, and each row has one");
+    is_golden("surfaces.txt", &table(&world, &actors, SURFACE_ROWS));
+    // Whatever it is called, it is in the audit log under that name.
+    let log = world.fresh.home.data.join("audit/audit.jsonl");
+    for operation in routes {
+        let action = format!("\"action\":\"{operation}\"");
+        wait_until("the audit log has each operation", || {
+            std::fs::read_to_string(&log).unwrap().contains(&action)
+        });
+    }
+}
+
+fn table(world: &World, actors: &[Who], rows: &[Row]) -> String {
     let mut table = String::from("# Who is answered what: made by tests/it/matrix.rs.\n#\n");
     for (column, about) in ACTORS {
         writeln!(table, "# {column:<5}  {about}").unwrap();
     }
     let header = ACTORS.map(|(column, _)| format!("{column:>5}")).join(" ");
     writeln!(table, "\n{:<34} {header}", "").unwrap();
-    for row in ROWS {
+    for row in rows {
         world.spoil();
-        let cells = actors.iter().map(|who| format!("{:>5}", status(&world, who, row)));
+        let cells = actors.iter().map(|who| format!("{:>5}", status(world, who, row)));
         writeln!(table, "{:<34} {}", row.0, cells.collect::<Vec<_>>().join(" ")).unwrap();
     }
-    is_golden("matrix.txt", &table);
+    table
 }
 
 #[track_caller]
@@ -640,7 +806,7 @@ fn what_an_actor_may_not_see_looks_like_what_is_not_there() {
     let actor = |column: &str| actors.iter().find(|who| who.column == column).unwrap();
     let (stranger, contributor) = (actor("strng"), actor("contr"));
     let mut compared = 0;
-    for (name, row) in ROWS {
+    for (name, row) in ROWS.iter().chain(SURFACE_ROWS) {
         let operation = &world.operations[operation(name)];
         if !operation.template.contains("{project}") {
             continue;
@@ -673,6 +839,7 @@ fn without_names(asked: &Asked) -> Vec<Asked> {
     let nowhere = [
         ("name", "nothing"),
         ("uid", "0190aaaabbbb7ccc8ddd000000000001"),
+        ("id", "0190aaaabbbb7ccc8ddd000000000001"),
         ("subject", "user:nobody-1"),
         ("bound_project", "absent"),
     ];

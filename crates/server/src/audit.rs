@@ -222,7 +222,9 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
     let noted = notes.take();
     let actor = asked.get();
     let mut detail = about.detail;
-    if actor.is_none() && outcome != Outcome::Ok {
+    // Strangers get little, and be it a ping: what they get must not fill the disk either.
+    let is_nobody = actor.is_none() && (outcome != Outcome::Ok || noted.actor.is_none());
+    if is_nobody {
         match app.unknown().take() {
             None => return response,
             Some(0) => {}
@@ -243,14 +245,19 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
         status: Some(response.status().as_u16()),
         detail,
     };
-    let receipt = match several {
-        None => app.audit().append(&entry),
-        Some(Several(all)) => each(&app, &entry, all),
+    let entries = match several {
+        None => vec![entry],
+        Some(Several(all)) => each(&entry, all),
     };
-    let written = match changes && outcome == Outcome::Ok {
-        true => receipt.synced().await,
-        false => receipt.written().await,
-    };
+    let receipts: Vec<_> = entries.iter().map(|entry| app.audit().append(entry)).collect();
+    let mut written = Ok(());
+    for receipt in receipts {
+        let done = match changes && entries.iter().any(|entry| entry.outcome == Outcome::Ok) {
+            true => receipt.synced().await,
+            false => receipt.written().await,
+        };
+        written = written.and(done);
+    }
     match written {
         Ok(()) => response,
         Err(audit::Unavailable) => {
@@ -268,9 +275,8 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
     }
 }
 
-/// A record for each of several things. They are written in order, so the last one's receipt is that
-/// of all.
-fn each(app: &App, entry: &Entry, all: Vec<(About, Outcome)>) -> audit::Receipt {
+/// A record for each of several things, all from the same request.
+fn each(entry: &Entry, all: Vec<(About, Outcome)>) -> Vec<Entry> {
     let record = |(about, outcome): (About, Outcome)| Entry {
         resource: about.resource,
         uid: about.uid,
@@ -280,8 +286,7 @@ fn each(app: &App, entry: &Entry, all: Vec<(About, Outcome)>) -> audit::Receipt 
         outcome,
         ..entry.clone()
     };
-    let receipts = all.into_iter().map(|one| app.audit().append(&record(one)));
-    receipts.last().unwrap_or_else(|| app.audit().append(entry))
+    all.into_iter().map(record).collect()
 }
 
 fn outcome(response: &Response) -> Outcome {

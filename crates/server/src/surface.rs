@@ -12,6 +12,7 @@ use axum::routing::{MethodFilter, on};
 use domain::Invalid;
 use http::request::Parts;
 use http::{Extensions, HeaderValue, Method, Uri, header};
+use percent_encoding::percent_decode_str;
 use surfaces::{Access, Answer, Context, Place, Route, Settings, Surface, Touched, Trouble};
 use vault::{Vault, VaultError};
 
@@ -68,7 +69,7 @@ fn owner(app: &App, path: &str) -> Option<&'static Surface> {
         path.strip_prefix(*prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
     };
-    mounted.surfaces.iter().copied().find(|surface| surface.prefixes.iter().any(|p| begins(p)))
+    mounted.surfaces.iter().copied().find(|surface| surface.prefixes.iter().any(begins))
 }
 
 async fn serve(
@@ -197,6 +198,9 @@ async fn asked(
     let names = names.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     type Pairs = axum::extract::Query<Vec<(String, String)>>;
     let query = Pairs::from_request_parts(parts, app).await.ok().map(|pairs| pairs.0);
+    // What is no UTF-8 would be read with other characters in its place.
+    let raw = parts.uri.query().unwrap_or_default();
+    let query = query.filter(|_| percent_decode_str(raw).decode_utf8().is_ok());
     let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let essence =
         |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -246,7 +250,7 @@ fn conclude(
     match touched.as_slice() {
         [] => {
             let place = place.and_then(|(project, name)| {
-                let name = name.as_ref().map(|name| name.as_str());
+                let name = name.as_ref().map(domain::SecretName::as_str);
                 let (org, project) = (project.org.as_str(), project.project.as_str());
                 vault.known_uri(org, Some(project), name, false)
             });
@@ -254,6 +258,9 @@ fn conclude(
         }
         [one] => {
             response.extensions_mut().insert(about(one));
+            if one.outcome == surfaces::Outcome::Denied {
+                response.extensions_mut().insert(WasDenied);
+            }
         }
         all => {
             let all = all.iter().map(|one| (about(one), outcome(one))).collect();

@@ -2,7 +2,8 @@
 
 use authz::{Administer, Create, Delete, Denied, Update, WholeStore, decide};
 use domain::{
-    Annotations, Invalid, Labels, NamePattern, ProjectionMode, ProjectionRule, SecretPath,
+    Annotations, Invalid, Labels, NamePattern, ProjectionMode, ProjectionRule, SecretName,
+    SecretPath,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -74,7 +75,7 @@ fn one(context: &Context<'_>, item: Value, answer: &mut Answer) -> Value {
     let operation = match read(item) {
         Ok(operation) => operation,
         Err(Malformed { action, name, wrong }) => {
-            let name = name.as_ref().map(|name| name.as_str());
+            let name = name.as_ref().map(SecretName::as_str);
             return result(action, name, "error", &wrong.to_string());
         }
     };

@@ -114,10 +114,9 @@ fn check_kind(entity: &Map<String, Value>, kind: &str) -> Result<(), Invalid> {
 
 /// A secret's specification says what cannot be otherwise here.
 fn check_spec(entity: &Map<String, Value>, path: &SecretPath) -> Result<(), Invalid> {
-    let Some(Value::Object(spec)) = entity.get("spec") else {
-        // Clients know by these two words what is wrong.
-        return Err(Invalid::new("spec", "missing spec: must be an object"));
-    };
+    // Clients know by these two words what is wrong.
+    let wrong = || Invalid::new("spec", "missing spec: must be an object");
+    let spec = entity.get("spec").and_then(Value::as_object).ok_or_else(wrong)?;
     let within = |wrong: Invalid| wrong.within("spec");
     let value_path = text(spec, "path").map_err(within)?.unwrap_or_default();
     names::check_value_path(value_path, path)?;

@@ -163,6 +163,7 @@ mod tests {
             names: Vec::new(),
             query: Some(query.iter().map(pair).collect()),
             media_type: None,
+            content_type: None,
             user_agent: None,
             host: None,
             body: Bytes::new(),

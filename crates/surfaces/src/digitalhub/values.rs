@@ -68,6 +68,7 @@ mod tests {
             names: Vec::new(),
             query: None,
             media_type: None,
+            content_type: None,
             user_agent: None,
             host: None,
             body: body.into(),

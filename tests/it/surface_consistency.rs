@@ -1,0 +1,265 @@
+//! A secret is the same one everywhere: whatever is done over one interface, all the others show what
+//! came of it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::client::{Actor, secret, secrets};
+use crate::harness::{Fresh, fresh_with, long};
+
+const HUB: &str = "/api/v1/-/ml/secrets";
+const APOLO: &str = "/apolo/api/v1/secrets";
+const BLUEPRINTS: &str = "/secrets/";
+const IN_ML: &str = "org_name=default&project_name=ml";
+
+/// The interfaces through which things are done.
+#[derive(Clone, Copy, Debug)]
+enum Through {
+    Apolo,
+    Blueprints,
+    Hub,
+    Native,
+}
+
+/// One thing that a client does; whether it can be done is for the daemon to say.
+#[derive(Clone, Debug)]
+enum Act {
+    /// Makes a secret without a value, as Digital Hub does.
+    Announce(u8),
+    /// Makes a secret or gives it a new value.
+    Write(Through, u8, String),
+    /// Makes one that is no single value.
+    WriteKeys(Through, u8, String),
+    Delete(Through, u8),
+    /// Makes its newest version unreadable.
+    Hide(u8),
+}
+
+fn through() -> impl Strategy<Value = Through> {
+    let all = [Through::Apolo, Through::Blueprints, Through::Hub, Through::Native];
+    prop::sample::select(all.to_vec())
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let (name, value) = (0..4_u8, "[a-z\u{e4}]{1,6}");
+    prop_oneof![
+        1 => name.clone().prop_map(Act::Announce),
+        6 => (through(), name.clone(), value).prop_map(|(t, n, v)| Act::Write(t, n, v)),
+        2 => (through(), name.clone(), value).prop_map(|(t, n, v)| Act::WriteKeys(t, n, v)),
+        3 => (through(), name.clone()).prop_map(|(t, n)| Act::Delete(t, n)),
+        1 => name.prop_map(Act::Hide),
+    ]
+}
+
+/// What the native API says of a secret.
+#[derive(Debug, PartialEq)]
+struct Told {
+    kind: String,
+    /// Its value, or its keys, when it has a readable version.
+    content: Option<Value>,
+}
+
+struct World {
+    fresh: Fresh,
+    admin: Actor,
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let fresh = fresh_with(|serve| {
+        serve.args(["--blueprints-project", "default/ml"]);
+    });
+    let admin = fresh.daemon.actor(fresh.admin.token());
+    World { fresh, admin }
+});
+
+/// So that no case meets the secrets of another.
+static CASES: AtomicU32 = AtomicU32::new(0);
+
+fn b64(text: &str) -> String {
+    STANDARD.encode(text)
+}
+
+impl World {
+    /// Does it; that it may be refused is part of the game, that it fails is not.
+    fn perform(&self, name: &dyn Fn(u8) -> String, act: &Act) {
+        let admin = &self.admin;
+        let answer = match act {
+            Act::Announce(n) => {
+                let name = name(*n);
+                admin.post(HUB, &entity(&name))
+            }
+            Act::Write(Through::Hub, n, value) => {
+                let name = name(*n);
+                // Made first, if it is not there.
+                let _ = admin.post(HUB, &entity(&name));
+                admin.put(&format!("{HUB}/data"), &json!({ name: value }))
+            }
+            Act::Write(Through::Apolo, n, value) => {
+                let key = name(*n);
+                let body = json!({
+                    "key": key, "value": b64(value), "org_name": "default", "project_name": "ml",
+                });
+                admin.post(APOLO, &body)
+            }
+            Act::Write(_, n, value) => {
+                let body =
+                    json!({ "spec": { "type": "variable" }, "stringData": { "value": value } });
+                admin.put(&secret("ml", &name(*n)), &body)
+            }
+            Act::WriteKeys(Through::Blueprints, n, value) => {
+                let item = |action: &str| {
+                    json!({ "name": name(*n), "action": action, "type": "opaque",
+                            "data": { "k": value, "l": value } })
+                };
+                let both = json!({ "secrets_payload": [item("create"), item("update")] });
+                admin.post(BLUEPRINTS, &both)
+            }
+            Act::WriteKeys(_, n, value) => {
+                let body = json!({ "stringData": { "k": value } });
+                admin.put(&secret("ml", &name(*n)), &body)
+            }
+            Act::Delete(Through::Hub, n) => admin.delete(&format!("{HUB}?name={}", name(*n))),
+            Act::Delete(Through::Apolo, n) => {
+                admin.delete(&format!("{APOLO}/{}?{IN_ML}", name(*n)))
+            }
+            Act::Delete(Through::Blueprints, n) => {
+                let item = json!({ "name": name(*n), "action": "delete" });
+                admin.post(BLUEPRINTS, &json!({ "secrets_payload": [item] }))
+            }
+            Act::Delete(Through::Native, n) => admin.delete(&secret("ml", &name(*n))),
+            Act::Hide(n) => {
+                let path = secret("ml", &name(*n));
+                let versions = admin.get(&format!("{path}/versions"));
+                let Some(last) = (versions.status == 200)
+                    .then(|| versions.json()["items"].as_array().unwrap().last().cloned())
+                    .flatten()
+                else {
+                    return;
+                };
+                let body = json!({ "versions": [last["version"]] });
+                admin.post(&format!("{path}/actions/delete"), &body)
+            }
+        };
+        assert!(answer.status < 500, "{act:?}: {} {}", answer.status, answer.text());
+    }
+
+    /// What the native API shows of the secrets of a case.
+    fn native(&self, prefix: &str) -> BTreeMap<String, Told> {
+        let list = format!("{}?namePrefix={prefix}&limit=100", secrets("ml"));
+        let list = self.admin.get(&list).expect(200).json();
+        let told = |item: &Value| {
+            let name = item["metadata"]["name"].as_str().unwrap().to_owned();
+            let data = self.admin.get(&format!("{}/data", secret("ml", &name)));
+            let content = (data.status == 200).then(|| data.json()["data"].clone());
+            let kind = item["spec"]["type"].as_str().unwrap().to_owned();
+            (name, Told { kind, content })
+        };
+        list["items"].as_array().unwrap().iter().map(told).collect()
+    }
+
+    fn check(&self, prefix: &str) {
+        let native = self.native(prefix);
+        let variables = native.iter().filter(|(_, told)| told.kind == "variable");
+        let variables: BTreeMap<&String, Option<&Value>> = variables
+            .map(|(name, told)| (name, told.content.as_ref().map(|c| &c["value"])))
+            .collect();
+        self.check_hub(prefix, &variables);
+        self.check_apolo(prefix, &variables);
+        self.check_blueprints(prefix, &native);
+    }
+
+    fn check_hub(&self, prefix: &str, variables: &BTreeMap<&String, Option<&Value>>) {
+        let page = self.admin.get(&format!("{HUB}?page=0&size=1000")).expect(200).json();
+        let entities = page["content"].as_array().unwrap().iter();
+        let ours: Vec<_> =
+            entities.filter(|e| e["name"].as_str().unwrap().starts_with(prefix)).collect();
+        let names: Vec<_> = ours.iter().map(|e| e["name"].as_str().unwrap()).collect();
+        let wanted: Vec<_> = variables.keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, wanted, "Digital Hub");
+        for entity in ours {
+            let (name, id) = (entity["name"].as_str().unwrap(), entity["id"].as_str().unwrap());
+            let one = self.admin.get(&format!("{HUB}/{id}")).expect(200).json();
+            assert_eq!(&one, entity, "Digital Hub, by its id");
+            let data = self.admin.get(&format!("{HUB}/data?keys={name}"));
+            match variables[&name.to_owned()] {
+                None => assert_eq!(data.status, 404, "{name}: {}", data.text()),
+                Some(value) => {
+                    let text = data.expect(200).json()[name].as_str().unwrap().to_owned();
+                    assert_eq!(json!(b64(&text)), *value, "Digital Hub, {name}");
+                }
+            }
+        }
+    }
+
+    fn check_apolo(&self, prefix: &str, variables: &BTreeMap<&String, Option<&Value>>) {
+        let list = self.admin.get(&format!("{APOLO}?{IN_ML}")).expect(200).json();
+        let items = list.as_array().unwrap().iter().map(|item| item["key"].as_str().unwrap());
+        let keys: Vec<_> = items.filter(|key| key.starts_with(prefix)).collect();
+        // There, a key without a value is none.
+        let wanted = variables.iter().filter(|(_, value)| value.is_some());
+        let wanted: Vec<_> = wanted.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(keys, wanted, "Apolo");
+        for (name, value) in variables {
+            let one = self.admin.get(&format!("{APOLO}/{name}?{IN_ML}"));
+            match value {
+                None => assert_eq!(one.status, 404, "{name}: {}", one.text()),
+                Some(value) => {
+                    assert_eq!(one.expect(200).json()["value"], **value, "Apolo, {name}");
+                }
+            }
+        }
+    }
+
+    fn check_blueprints(&self, prefix: &str, native: &BTreeMap<String, Told>) {
+        let list = self.admin.get(BLUEPRINTS).expect(200).json();
+        let items = list.as_array().unwrap().iter();
+        let shown: BTreeMap<String, Value> = items
+            .map(|item| (item["name"].as_str().unwrap().to_owned(), item["data_keys"].clone()))
+            .filter(|(name, _)| name.starts_with(prefix))
+            .collect();
+        let wanted = native.iter().map(|(name, told)| {
+            let keys = match (&told.content, told.kind.as_str()) {
+                (None, _) => Vec::new(),
+                (Some(_), "variable") => vec![name.clone()],
+                (Some(data), _) => data.as_object().unwrap().keys().cloned().collect(),
+            };
+            (name.clone(), json!(keys))
+        });
+        assert_eq!(shown, wanted.collect(), "AI Blueprints");
+    }
+}
+
+fn entity(name: &str) -> Value {
+    json!({
+        "kind": "secret", "name": name, "project": "ml",
+        "spec": { "path": format!("secret://{name}"), "provider": "kubernetes" },
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if long() { 200 } else { 16 },
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn what_is_done_through_one_interface_is_seen_through_all(
+        acts in prop::collection::vec(act(), 1..16),
+    ) {
+        let prefix = format!("c{}-", CASES.fetch_add(1, Ordering::SeqCst));
+        let name = |n: u8| format!("{prefix}{n}");
+        for act in &acts {
+            WORLD.perform(&name, act);
+            WORLD.check(&prefix);
+        }
+        prop_assert!(WORLD.fresh.daemon.said().contains("serving"));
+    }
+}
