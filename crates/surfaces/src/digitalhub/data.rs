@@ -7,6 +7,7 @@ use domain::{Invalid, Payload, ProjectPath, SecretPath, SecretType};
 use http::StatusCode;
 use vault::{MAX_TOGETHER, Revealed, VaultError};
 
+use super::page::check_query;
 use super::{entity, inside, names, reply, values};
 use crate::{Answer, Context, Request, Touched, Trouble};
 
@@ -48,6 +49,7 @@ pub(super) fn read(context: &Context<'_>, request: &Request) -> Result<Answer, T
 
 /// The names of a question, each once.
 fn keys(request: &Request) -> Result<BTreeSet<&str>, Trouble> {
+    check_query(request)?;
     let mut given = request.parameters("keys").peekable();
     if given.peek().is_none() {
         let fix = "must be given: the names to read, with commas between them";

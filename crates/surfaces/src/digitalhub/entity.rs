@@ -117,8 +117,10 @@ fn check_spec(entity: &Map<String, Value>, path: &SecretPath) -> Result<(), Inva
     // Clients know by these two words what is wrong.
     let wrong = || Invalid::new("spec", "missing spec: must be an object");
     let spec = entity.get("spec").and_then(Value::as_object).ok_or_else(wrong)?;
-    names::check_value_path(text(spec, "path")?.unwrap_or_default(), path)?;
-    if text(spec, "provider")? != Some(PROVIDER) {
+    let within = |wrong: Invalid| wrong.within("spec");
+    let value_path = text(spec, "path").map_err(within)?.unwrap_or_default();
+    names::check_value_path(value_path, path)?;
+    if text(spec, "provider").map_err(within)? != Some(PROVIDER) {
         return Err(Invalid::new("spec.provider", format!("must be {PROVIDER}")));
     }
     Ok(())

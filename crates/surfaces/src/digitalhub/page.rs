@@ -47,9 +47,7 @@ impl Paging {
     /// # Errors
     /// Says which parameter breaks which rule.
     pub(super) fn read(request: &Request) -> Result<Self, Trouble> {
-        if request.query.is_none() {
-            return Err(Invalid::new("query", "must be percent-encoded UTF-8").into());
-        }
+        check_query(request)?;
         let number = |name: &str, default: u64, least: u64, most: u64| match request.parameter(name)
         {
             None => Ok(default),
@@ -116,6 +114,15 @@ impl Field {
             Self::Updated => &row.updated,
         }
     }
+}
+
+/// A query that cannot be read must not pass for none.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn check_query(request: &Request) -> Result<(), Invalid> {
+    let wrong = || Invalid::new("query", "must be percent-encoded UTF-8");
+    request.query.as_ref().map(|_| ()).ok_or_else(wrong)
 }
 
 /// Digits only: neither a sign nor a blank.

@@ -9,7 +9,7 @@ use vault::{ProjectView, VaultError};
 
 use super::entity::{self, ProjectBody};
 use super::kept::OF_PROJECT;
-use super::page::{Paging, Row};
+use super::page::{Paging, Row, check_query};
 use super::{inside, names, permit, reply};
 use crate::{Answer, Context, Request, Trouble};
 
@@ -114,11 +114,12 @@ fn remove_with_all(context: &Context<'_>, path: &ProjectPath) -> Result<(), Trou
 
 /// Whether all goes with it. A query that is not understood must not pass for a yes or a no.
 fn cascade(request: &Request) -> Result<bool, Trouble> {
+    check_query(request)?;
     let mut all = request.parameters("cascade");
     let wrong = || domain::Invalid::new("cascade", "must be true or false, once");
-    let text = match (request.query.is_some(), all.next(), all.next()) {
-        (true, None, _) => return Ok(false),
-        (true, Some(text), None) => text,
+    let text = match (all.next(), all.next()) {
+        (None, _) => return Ok(false),
+        (Some(text), None) => text,
         _ => return Err(wrong().into()),
     };
     match text.to_ascii_lowercase().as_str() {

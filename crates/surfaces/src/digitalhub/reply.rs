@@ -101,3 +101,43 @@ pub(super) fn framework(status: StatusCode, message: &str) -> Answer {
     let number = status.as_u16();
     Answer::json(status, &json!({ "status": number, "error": error, "message": message }))
 }
+
+#[cfg(test)]
+mod tests {
+    use api::ProblemKind;
+
+    use super::*;
+
+    fn refused(kind: ProblemKind, retry_after: Option<u32>) -> (u16, Value, Option<String>) {
+        let mut problem = Problem::new(kind, "what and how");
+        problem.retry_after = retry_after;
+        let answer = refuse(&problem);
+        let found = answer.headers.iter().find(|(name, _)| name == RETRY_AFTER);
+        let seconds = found.map(|(_, value)| value.to_str().unwrap().to_owned());
+        (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap(), seconds)
+    }
+
+    #[test]
+    fn a_refusal_has_the_platforms_shape_and_says_when_to_come_back() {
+        let told =
+            |status: u16| json!({ "status": status, "message": "what and how", "errorCode": null });
+        for (kind, retry_after, status, seconds) in [
+            (ProblemKind::InvalidField, None, 400, None),
+            (ProblemKind::MalformedBody, None, 400, None),
+            (ProblemKind::Forbidden, None, 403, None),
+            (ProblemKind::Conflict, None, 409, None),
+            (ProblemKind::PayloadTooLarge, None, 413, None),
+            (ProblemKind::TooManyRequests, Some(9), 429, Some("9")),
+            (ProblemKind::Busy, None, 503, Some("1")),
+            (ProblemKind::StorageFull, None, 507, None),
+        ] {
+            let wanted = (status, told(status), seconds.map(str::to_owned));
+            assert_eq!(refused(kind, retry_after), wanted, "{kind:?}");
+        }
+        assert_eq!(refused(ProblemKind::Unauthorized, None).0, 401);
+        let (status, body, _) = refused(ProblemKind::NotFound, None);
+        assert!(
+            status == 404 && body["message"].as_str().unwrap().starts_with("No such EntityName")
+        );
+    }
+}

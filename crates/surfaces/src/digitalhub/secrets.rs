@@ -7,7 +7,7 @@ use vault::{First, ListQuery, NewSecret, PayloadChange, SecretChange, SecretView
 
 use super::entity::{self, SecretBody};
 use super::kept::OF_SECRET;
-use super::page::{Paging, Row};
+use super::page::{Paging, Row, check_query};
 use super::{inside, names, reply, settle};
 use crate::{Answer, Context, Request, Touched, Trouble, listing};
 
@@ -111,6 +111,7 @@ pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer,
 pub(super) fn delete_by_name(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
     let project = reply::project_of(request.name("project"))?;
     inside(context, &project)?;
+    check_query(request)?;
     let mut all = request.parameters("name").filter(|name| !name.is_empty());
     let (Some(name), None) = (all.next(), all.next()) else {
         return Err(reply::no_method(&Method::DELETE).allow("GET, POST").into());
