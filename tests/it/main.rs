@@ -32,6 +32,7 @@ mod projections;
 mod render;
 mod root_key;
 mod start;
+mod surface_apolo;
 mod surface_blueprints;
 mod surface_consistency;
 mod surface_digitalhub;

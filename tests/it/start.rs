@@ -107,11 +107,11 @@ fn a_directory_of_a_newer_format_is_refused_and_untouched() {
             let path = home.data.join(file);
             let good = fs::read(&path).unwrap();
             // The format's number stands behind eight bytes of magic, in both slots of HEAD.
-            patch(&path, 8, &[0, 4]);
+            patch(&path, 8, &[0, 9]);
             if file == "HEAD" {
-                patch(&path, 4096 + 8, &[0, 4]);
+                patch(&path, 4096 + 8, &[0, 9]);
             }
-            refused(&home, 5, "format 4");
+            refused(&home, 5, "format 9");
             fs::write(&path, good).unwrap();
         }
         find_everything(&Daemon::start(&mut home.serve()).actor(&token));

@@ -239,6 +239,7 @@ fn conclude(
         }
     };
     let touched = std::mem::take(&mut answer.touched);
+    let said = answer.detail.take();
     let mut response = plain(answer);
     let about = |touched: &Touched| About {
         resource: resource(vault, touched),
@@ -254,10 +255,16 @@ fn conclude(
                 let (org, project) = (project.org.as_str(), project.project.as_str());
                 vault.known_uri(org, Some(project), name, false)
             });
-            response.extensions_mut().insert(About { resource: place, ..About::default() });
+            response.extensions_mut().insert(About {
+                resource: place,
+                detail: said,
+                ..About::default()
+            });
         }
         [one] => {
-            response.extensions_mut().insert(about(one));
+            let about = about(one);
+            let detail = said.or(about.detail);
+            response.extensions_mut().insert(About { detail, ..about });
             if one.outcome == surfaces::Outcome::Denied {
                 response.extensions_mut().insert(WasDenied);
             }

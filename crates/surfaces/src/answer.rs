@@ -20,6 +20,8 @@ pub struct Answer {
     pub touched: Vec<Touched>,
     /// Whether the actor may not, whatever the status pretends.
     pub denied: bool,
+    /// What else the audit log is to say, where there is at most one record.
+    pub detail: Option<String>,
 }
 
 /// A secret that a request touched.
@@ -79,7 +81,14 @@ impl Touched {
 impl Answer {
     /// An answer without a body.
     pub const fn empty(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), touched: Vec::new(), denied: false }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            touched: Vec::new(),
+            denied: false,
+            detail: None,
+        }
     }
 
     /// A JSON answer, on one line, as the platforms' own servers send it.
@@ -115,6 +124,13 @@ impl Answer {
     #[must_use]
     pub fn about(mut self, touched: Touched) -> Self {
         self.touched.push(touched);
+        self
+    }
+
+    /// The same, with something else for the audit log to say.
+    #[must_use]
+    pub fn detail(mut self, detail: String) -> Self {
+        self.detail = Some(detail);
         self
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::render::{Place, Reference, Workload, yaml};
+use crate::{Request, Trouble};
 
 /// Stands for a value that was sent in any place.
 const MARKER: &str = "MARKED-hf-value";
@@ -21,6 +22,32 @@ pub fn render_recipe(sent: &[u8]) -> bool {
             }
         }
         render(&object, true);
+    }
+    accepted
+}
+
+/// Bodies that the surfaces' clients send are read or refused, each as each; and when a marker takes
+/// the place of each text, no refusal repeats it.
+pub fn surface_body(sent: &[u8]) -> bool {
+    let read = |body: &[u8]| {
+        let request = Request::of_json(body);
+        let mut done = crate::blueprints::fuzz(&request);
+        done.extend(crate::digitalhub::fuzz(&request));
+        done
+    };
+    let accepted = read(sent).iter().any(Result::is_ok);
+    if let Ok(mut body) = serde_json::from_slice::<Value>(sent)
+        && !body.to_string().contains(MARKER)
+    {
+        mark(&mut body);
+        for refused in read(body.to_string().as_bytes()).into_iter().filter_map(Result::err) {
+            let said = match refused {
+                Trouble::Invalid(invalid) => invalid.to_string(),
+                Trouble::Said(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
+                Trouble::Denied(_) | Trouble::NotJson { .. } | Trouble::Vault(_) => String::new(),
+            };
+            assert!(!said.contains(MARKER), "{said}");
+        }
     }
     accepted
 }
@@ -80,5 +107,27 @@ mod tests {
         let seeds = examples.map(|(name, text)| (name, text.as_bytes().to_vec()));
         replay("render_recipe", render_recipe, &seeds);
         assert!(!render_recipe(b"{}") && !render_recipe(b"["));
+    }
+
+    #[test]
+    fn every_seed_of_a_surfaces_body_holds() {
+        let login = r#"{"server":"r"}"#;
+        let seeds = [
+            ("login", r#"{"username":"al","password":"p"}"#.to_owned()),
+            (
+                "batch",
+                format!(
+                    r#"{{"secrets_payload":[{{"name":"a","action":"create","type":"opaque","data":{{"k":"v"}}}},{{"name":"r","action":"update","type":"container_registry","data":{login}}},{{"name":"a","action":"delete"}}]}}"#
+                ),
+            ),
+            (
+                "entity",
+                r#"{"kind":"secret","name":"s","project":"ml","metadata":{"labels":["a"]},"spec":{"path":"secret://s","provider":"kubernetes"},"status":{"state":"CREATED"}}"#.to_owned(),
+            ),
+            ("project", r#"{"kind":"project","name":"ml","spec":{"source":"./"}}"#.to_owned()),
+            ("values", r#"{"a":"1","b":2,"c":true}"#.to_owned()),
+        ];
+        let seeds = seeds.map(|(name, text)| (name, text.into_bytes()));
+        replay("surface_body", surface_body, &seeds);
     }
 }

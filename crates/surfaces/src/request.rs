@@ -42,6 +42,20 @@ impl Request {
         all.filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// A JSON body and nothing else.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_json(body: &[u8]) -> Self {
+        Self {
+            names: Vec::new(),
+            query: Some(Vec::new()),
+            media_type: Some("application/json".to_owned()),
+            content_type: Some("application/json".to_owned()),
+            user_agent: None,
+            host: None,
+            body: Bytes::copy_from_slice(body),
+        }
+    }
+
     /// The body as JSON.
     ///
     /// # Errors

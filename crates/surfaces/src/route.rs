@@ -111,7 +111,7 @@ pub type Place = (ProjectPath, Option<SecretName>);
 
 /// What applies workloads to the cluster.
 pub trait Jobs: Send + Sync {
-    /// Creates a Job, and returns its identity in Kubernetes.
+    /// Creates a Job, and returns the name that it got.
     ///
     /// # Errors
     /// When there is no cluster, or it refuses.

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// A client for a cluster.
+pub use kube::Client;
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 
 /// Why there is no client for a cluster. The causes may quote the configuration, which may hold
 /// credentials; they are in `source()` and not in the message.

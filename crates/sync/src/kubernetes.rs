@@ -187,7 +187,7 @@ fn secrets(namespace: &Namespace) -> Request {
     Request::new(Secret::url_path(&(), Some(namespace.as_str())))
 }
 
-fn as_manager() -> PostParams {
+pub(crate) fn as_manager() -> PostParams {
     PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }
 }
 

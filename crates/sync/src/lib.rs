@@ -43,7 +43,8 @@
 //!
 //! In each namespace that rules name: `get`, `list`, `watch`, `create`, `update` and `delete` on
 //! `secrets`. With a Lease, in its namespace: `get`, `create` and `update` on `leases` of the group
-//! `coordination.k8s.io`. Nothing else, and nothing cluster-wide.
+//! `coordination.k8s.io`. For [`create_job`], where jobs are to run: `create` on `jobs` of the group
+//! `batch`. Nothing else, and nothing cluster-wide.
 
 mod acts;
 mod backoff;
@@ -58,6 +59,7 @@ mod digest;
 mod election;
 mod failure;
 mod follow;
+mod job;
 mod kubernetes;
 mod lease;
 mod marks;
@@ -75,7 +77,8 @@ mod watch;
 mod worker;
 
 pub use brake::Brake;
-pub use client::{ClientError, client_from_kubeconfig, client_in_cluster};
+pub use client::{Client, ClientError, client_from_kubeconfig, client_in_cluster};
+pub use job::{NotCreated, create_job};
 pub use lease::LeaseName;
 pub use metrics::{LAG_BOUNDS, Lags, STATES, SyncMetrics};
 pub use source::{

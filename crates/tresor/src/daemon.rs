@@ -22,7 +22,7 @@ use crate::process_metrics::ProcessMetrics;
 use crate::root_key::Root;
 use crate::settings::Settings;
 use crate::source::InProcess;
-use crate::sync_control::{WorkerHandle, WorkerMetrics};
+use crate::sync_control::{Jobber, WorkerHandle, WorkerMetrics};
 
 /// A running daemon.
 pub(crate) struct Daemon {
@@ -65,6 +65,10 @@ impl Daemon {
             "the audit log verifies with this public key; keep it elsewhere"
         );
         let source = Arc::new(InProcess { vault: vault.clone(), audit: audit.clone() });
+        let jobber = kubernetes.clone().map(|client| {
+            let runtime = tokio::runtime::Handle::current();
+            Jobber { client, runtime }
+        });
         let mut worker = Worker::new(
             source,
             kubernetes,
@@ -80,6 +84,7 @@ impl Daemon {
             cluster: settings.cluster_name.clone(),
             brake: worker.brake(),
             metrics: worker.metrics(),
+            kubernetes: jobber,
         };
         let metrics_of_worker = WorkerMetrics(worker.metrics());
         let mut tasks = JoinSet::new();

@@ -11,18 +11,33 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use server::SyncControl;
 use surfaces::{Job, JobError, Jobs};
-use sync::{Brake, LAG_BOUNDS, STATES, SyncMetrics};
+use sync::{Brake, LAG_BOUNDS, NotCreated, STATES, SyncMetrics};
 
 /// The handle on a running worker.
 pub(crate) struct WorkerHandle {
     pub(crate) cluster: String,
     pub(crate) brake: Brake,
     pub(crate) metrics: Arc<SyncMetrics>,
+    /// The cluster, and the runtime on which it is called.
+    pub(crate) kubernetes: Option<Jobber>,
+}
+
+/// What creates Jobs.
+pub(crate) struct Jobber {
+    pub(crate) client: sync::Client,
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 impl Jobs for WorkerHandle {
-    fn create(&self, _: &Job) -> Result<String, JobError> {
-        Err(JobError::NoCluster)
+    fn create(&self, job: &Job) -> Result<String, JobError> {
+        let kubernetes = self.kubernetes.as_ref().ok_or(JobError::NoCluster)?;
+        let Jobber { client, runtime } = kubernetes;
+        let creating = sync::create_job(client.clone(), &job.namespace, job.manifest.clone());
+        // Handlers run on threads that may block.
+        runtime.block_on(creating).map_err(|error| match error {
+            NotCreated::Refused(why) => JobError::Refused(why),
+            NotCreated::Unreachable(_) => JobError::Unreachable,
+        })
     }
 }
 

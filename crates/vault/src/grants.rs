@@ -2,7 +2,8 @@
 //! secret.
 
 use authz::{
-    Action, Actor, Administer, Denied, Permit, Right, Role, Scope, Share, Subject, decide, may_give,
+    Action, Actor, Administer, Denied, Permit, Right, Role, Scope, Share, Subject, WholeStore,
+    decide, may_give,
 };
 use domain::{Invalid, PrincipalName, ProjectPath, SecretPath, SecretUri, Uid};
 use store::{Commit, Grant, Key, Precondition, PrincipalKind, PrincipalRecord, Removal};
@@ -221,6 +222,61 @@ impl Vault {
         let groups = self.rights.principal(subject.uid()).map(|found| found.groups.clone());
         let mine = groups.into_iter().flatten().chain([subject.uid()]).collect::<Vec<_>>();
         self.grants_where(|record, _| mine.contains(&record.uid))
+    }
+
+    /// What a principal holds itself, directly and through its groups.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn grants_held_by(
+        &self,
+        _permit: &Permit<Administer, WholeStore>,
+        kind: PrincipalKind,
+        name: &PrincipalName,
+    ) -> Result<Vec<GrantView>, VaultError> {
+        Ok(self.grants_of(&self.actor_named(kind, name)?))
+    }
+
+    /// What others hold at the places at which an actor may give and take rights.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn grants_given(&self, actor: &Actor) -> Result<Vec<GrantView>, VaultError> {
+        let mut found = Vec::new();
+        for principal in self.rights.principals() {
+            let record = &principal.record;
+            if Some(record.subject()) == actor.subject() {
+                continue;
+            }
+            for grant in &record.grants {
+                match self.permit_granting(actor, grant.right.scope()) {
+                    Ok(_) => found.push(self.grant_view(record, grant)),
+                    Err(VaultError::NotPermitted(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        found.sort_by(|a, b| (&a.uri, &a.subject, a.role).cmp(&(&b.uri, &b.subject, b.role)));
+        Ok(found)
+    }
+
+    /// As [`Vault::grants_given`], of a principal.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn grants_given_by(
+        &self,
+        _permit: &Permit<Administer, WholeStore>,
+        kind: PrincipalKind,
+        name: &PrincipalName,
+    ) -> Result<Vec<GrantView>, VaultError> {
+        self.grants_given(&self.actor_named(kind, name)?)
+    }
+
+    /// A principal as an actor, for looking at its rights and nothing else.
+    fn actor_named(&self, kind: PrincipalKind, name: &PrincipalName) -> Result<Actor, VaultError> {
+        let found = self.rights.named(kind, name.as_str()).ok_or(VaultError::NotFound)?;
+        self.rights.identity_of(found.record.uid).ok_or(VaultError::NotFound)
     }
 
     fn grants_where(&self, wanted: impl Fn(&PrincipalRecord, &Grant) -> bool) -> Vec<GrantView> {

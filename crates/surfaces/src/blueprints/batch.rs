@@ -34,7 +34,7 @@ pub(super) fn change(context: &Context<'_>, request: &Request) -> Result<Answer,
     Ok(Answer { touched, ..Answer::json(status, &body) })
 }
 
-fn items(request: &Request) -> Result<Vec<Value>, Trouble> {
+pub(super) fn items(request: &Request) -> Result<Vec<Value>, Trouble> {
     let body = request.json().map_err(|trouble| match trouble {
         Trouble::NotJson { line, column, .. } => {
             let text = format!("JSON parse error - at line {line} column {column}");

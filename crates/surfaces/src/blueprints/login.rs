@@ -121,6 +121,12 @@ impl Form {
     }
 }
 
+/// Reads a form.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(request: &Request) -> Result<(), Trouble> {
+    read(request).map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;

@@ -152,3 +152,18 @@ fn no_method(method: &Method) -> Answer {
     let shown = known.into_iter().find(|name| *name == method.as_str()).unwrap_or("of that name");
     detail(StatusCode::METHOD_NOT_ALLOWED, &format!("Method \"{shown}\" not allowed."))
 }
+
+/// Reads a body as each of those that the platform's clients send.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(request: &Request) -> Vec<Result<(), Trouble>> {
+    let mut done = vec![login::fuzz(request)];
+    match batch::items(request) {
+        Ok(items) => {
+            done.extend(items.into_iter().map(|item| {
+                item::read(item).map(|_| ()).map_err(|malformed| malformed.wrong.into())
+            }))
+        }
+        Err(trouble) => done.push(Err(trouble)),
+    }
+    done
+}

@@ -119,3 +119,15 @@ fn settle<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Troub
     }
     attempt()
 }
+
+/// Reads a body as each of those that the platform's clients send.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(request: &crate::Request) -> Vec<Result<(), Trouble>> {
+    let object = || entity::object(request);
+    let secret = object().and_then(|body| {
+        let project = reply::project_of("ml")?;
+        Ok(entity::SecretBody::read(&body, &project).map(|_| ())?)
+    });
+    let project = object().and_then(|body| Ok(entity::ProjectBody::read(&body, None).map(|_| ())?));
+    vec![secret, project, values::read(request).map(|_| ())]
+}

@@ -617,3 +617,37 @@ fn a_password_is_stored_as_a_hash_and_sealed_and_a_new_one_ends_what_the_old_one
     );
     running.vault.sign_in(&attempt("alice", &new)).unwrap();
 }
+
+/// What others hold is shown to who may give it, wherever that is, and to nobody else.
+#[test]
+fn who_may_give_at_a_place_sees_what_others_hold_there() {
+    let (_home, running) = Running::with_project();
+    let [ann, ben] = ["ann", "ben"].map(|name| running.user(name));
+    let given = |actor: &Actor| -> Vec<(String, String)> {
+        let grants = running.vault.grants_given(actor).unwrap();
+        grants.into_iter().map(|grant| (grant.subject, grant.uri)).collect()
+    };
+    assert_eq!(given(&ann), []);
+    let uri = "secret://default/default/ann/k";
+    running.grant(&ann, "user:ben", uri, Role::Read).unwrap();
+    assert_eq!(given(&ann), [("user:ben".to_owned(), uri.to_owned())]);
+    assert_eq!(given(&ben), []);
+    // The owner of one secret sees what was given on that one.
+    running.grant(&running.admin, "user:ben", "secret://default/ml", Role::Writer).unwrap();
+    let ben = running.sign_in("ben");
+    let own = decide(&ben, secret("own"), running.now()).unwrap();
+    running.vault.create_secret(&own, &new_secret("v")).unwrap();
+    let uri = "secret://default/default/ml/own";
+    running.grant(&ben, "user:ann", uri, Role::Read).unwrap();
+    assert_eq!(given(&ben), [("user:ann".to_owned(), uri.to_owned())]);
+
+    let all = running.may(WholeStore);
+    let (kind, ben) = (PrincipalKind::User, name("ben"));
+    let by_ben = running.vault.grants_given_by(&all, kind, &ben).unwrap();
+    assert_eq!(by_ben.len(), 1);
+    assert_eq!(running.vault.grants_held_by(&all, kind, &ben).unwrap().len(), 3);
+    let nobody = running.vault.grants_held_by(&all, kind, &name("nobody-here"));
+    assert!(matches!(nobody, Err(VaultError::NotFound)));
+    let nobody = running.vault.grants_given_by(&all, kind, &name("nobody-here"));
+    assert!(matches!(nobody, Err(VaultError::NotFound)));
+}
