@@ -195,7 +195,7 @@ fn each_value_that_is_read_or_written_is_in_the_audit_log() {
             done("write", "/b"),
             done("read", "/a"),
             done("read", "/b"),
-            record("read", "", "denied", Value::Null),
+            record("read", "/a", "denied", Value::Null),
             record("read", "/a", "denied", Value::Null),
         ]
     );

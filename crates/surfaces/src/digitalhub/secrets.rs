@@ -110,10 +110,11 @@ pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer,
 /// Removes an entity and its value, by its name. Nothing is removed where none is said.
 pub(super) fn delete_by_name(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
     let project = reply::project_of(request.name("project"))?;
-    inside(context, &project)?;
-    check_query(request)?;
+    context.is_about_project(&project);
     let mut all = request.parameters("name").filter(|name| !name.is_empty());
     let (Some(name), None) = (all.next(), all.next()) else {
+        inside(context, &project)?;
+        check_query(request)?;
         return Err(reply::no_method(&Method::DELETE).allow("GET, POST").into());
     };
     let path = names::secret(&project, name).map_err(|_| reply::no_such_entity())?;
@@ -126,13 +127,14 @@ pub(super) fn delete_by_name(context: &Context<'_>, request: &Request) -> Result
     Ok(reply::done().about(Touched::done(&view)))
 }
 
-/// The entity of the identity in the path, and the right to do something with it.
+/// The entity of the identity in the path, and the right to do something with it. Whose it is may
+/// have no other right in the project.
 fn find<A: Action>(
     context: &Context<'_>,
     request: &Request,
 ) -> Result<(Permit<A, SecretPath>, SecretView), Trouble> {
     let project = reply::project_of(request.name("project"))?;
-    inside(context, &project)?;
+    context.is_about_project(&project);
     let (actor, id) = (context.actor()?, request.name("id"));
     let seen = context.vault.permit_by_id::<List>(actor, id)?;
     let path = of_project(seen.resource(), &project)?;
