@@ -33,6 +33,7 @@ pub fn surface_body(sent: &[u8]) -> bool {
         let request = Request::of_json(body);
         let mut done = crate::blueprints::fuzz(&request);
         done.extend(crate::digitalhub::fuzz(&request));
+        done.extend(crate::apolo::fuzz(&request));
         done
     };
     let accepted = read(sent).iter().any(Result::is_ok);
@@ -125,6 +126,7 @@ mod tests {
                 r#"{"kind":"secret","name":"s","project":"ml","metadata":{"labels":["a"]},"spec":{"path":"secret://s","provider":"kubernetes"},"status":{"state":"CREATED"}}"#.to_owned(),
             ),
             ("project", r#"{"kind":"project","name":"ml","spec":{"source":"./"}}"#.to_owned()),
+            ("secret", r#"{"key":"a","value":"dmFsdWU=","org_name":"default"}"#.to_owned()),
             ("values", r#"{"a":"1","b":2,"c":true}"#.to_owned()),
         ];
         let seeds = seeds.map(|(name, text)| (name, text.into_bytes()));

@@ -30,6 +30,14 @@ pub struct NewSecret<'a> {
     pub bindings: Option<Rebinding<'a>>,
 }
 
+impl NewSecret<'_> {
+    /// A secret that begins with this, and has nothing else.
+    pub fn of(first: First) -> Self {
+        let (labels, annotations) = (Labels::default(), Annotations::default());
+        Self { first, labels, annotations, alias: None, keep_versions: None, bindings: None }
+    }
+}
+
 /// What a secret begins with.
 pub enum First {
     /// Nothing: the secret is listed, and neither readable nor projected until it has a version.
@@ -61,6 +69,20 @@ pub struct SecretChange<'a> {
     pub bindings: Option<Rebinding<'a>>,
     /// The resource version that the caller has seen, where it insists.
     pub expected: Option<ResourceVersion>,
+}
+
+impl<'a> SecretChange<'a> {
+    /// A change of the payload, or of nothing yet.
+    pub const fn of(payload: PayloadChange<'a>) -> Self {
+        Self {
+            payload,
+            labels: None,
+            annotations: None,
+            keep_versions: None,
+            bindings: None,
+            expected: None,
+        }
+    }
 }
 
 /// From the labels that there are to those that are wanted.

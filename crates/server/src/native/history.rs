@@ -27,12 +27,8 @@ pub(super) async fn roll_back(
     let answered = app.act(caller, move |vault, actor| {
         let permit = vault.permit::<Update>(actor, path.clone())?;
         let change = SecretChange {
-            payload: PayloadChange::RollBack(body.version),
-            labels: None,
-            annotations: None,
-            keep_versions: None,
-            bindings: None,
             expected: if_match.and(body.expected()?)?,
+            ..SecretChange::of(PayloadChange::RollBack(body.version))
         };
         Ok(secret::answer(StatusCode::OK, vault, &vault.update_secret(&permit, &change)?))
     });

@@ -4,7 +4,7 @@ use api::{SecretData, SecretPatch, SecretWrite, VersionList};
 use authz::{Actor, Create, Delete, Denied, List, Read, Update, decide};
 use axum::extract::State;
 use axum::response::Response;
-use domain::{Annotations, Invalid, SecretPath, Timestamp};
+use domain::{Invalid, SecretPath, Timestamp};
 use http::StatusCode;
 use vault::{
     Binding, First, NewSecret, PayloadChange, Rebinding, SecretChange, SecretView, Targets, Vault,
@@ -244,9 +244,8 @@ fn make(
     let (payload, labels) = (body.payload(None)?, body.labels()?);
     let keep_versions = body.spec.keep_versions;
     wanted.with(|bindings| {
-        let (annotations, alias) = (Annotations::default(), None);
         let first = First::Version(payload);
-        let new = NewSecret { first, labels, annotations, alias, keep_versions, bindings };
+        let new = NewSecret { labels, keep_versions, bindings, ..NewSecret::of(first) };
         Ok(vault.create_secret(&permit, &new)?)
     })
 }

@@ -206,18 +206,7 @@ fn permission(context: &Context<'_>, request: &Request) -> Result<(Scope, Level)
         return Err(say::wrong("value is not a list of one permission").into());
     };
     let mut faults = Faults::default();
-    let mut text = |field: &str| match one.get(field) {
-        Some(Value::String(text)) => Some(text.as_str()),
-        Some(_) => {
-            faults.add(field, "value is not a string");
-            None
-        }
-        None => {
-            faults.add(field, "is required");
-            None
-        }
-    };
-    let (uri, action) = (text("uri"), text("action"));
+    let (uri, action) = (faults.required(one, "uri"), faults.required(one, "action"));
     let level = action.and_then(Level::parse);
     if action.is_some() && level.is_none() {
         faults.add("action", "must be read, write or manage");

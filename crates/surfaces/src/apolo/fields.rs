@@ -17,6 +17,20 @@ impl Faults {
         self.0.push((field.to_owned(), text.into()));
     }
 
+    /// A text that must be there.
+    pub(super) fn required<'a>(
+        &mut self,
+        object: &'a Map<String, Value>,
+        field: &str,
+    ) -> Option<&'a str> {
+        match object.get(field) {
+            Some(Value::String(text)) => return Some(text),
+            Some(_) => self.add(field, "value is not a string"),
+            None => self.add(field, "is required"),
+        }
+        None
+    }
+
     /// Refuses the request, if anything is wrong with it.
     pub(super) fn check(&self) -> Result<(), Trouble> {
         if self.0.is_empty() { Ok(()) } else { Err(wrong(&self.text()).into()) }

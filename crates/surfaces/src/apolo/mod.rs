@@ -95,3 +95,24 @@ fn served(done: Result<Answer, Trouble>) -> Result<Answer, Trouble> {
 fn marked(answer: Answer) -> Answer {
     answer.with(VERSION_HEADER, VERSION)
 }
+
+/// Reads a body as each of those that the platform's clients send.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(request: &Request) -> Vec<Result<(), Trouble>> {
+    let read = || {
+        let body = fields::object(request)?;
+        let mut faults = fields::Faults::default();
+        let (key, value) = (faults.required(&body, "key"), faults.required(&body, "value"));
+        if let Some(Err(text)) = key.map(key::check) {
+            faults.add("key", text);
+        }
+        if let Some(Ok(value)) = value.map(base64_text::read) {
+            let again = base64_text::read(&base64_text::write(&value)).ok();
+            // EXPOSE: what is written is what was read.
+            let same = again.is_some_and(|again| again.expose() == value.expose());
+            debug_assert!(same, "a value is written as another one");
+        }
+        faults.check()
+    };
+    vec![read(), fields::body(request).map(|_| ())]
+}

@@ -1,10 +1,7 @@
 //! Secrets: added, listed, read, removed.
 
 use authz::{Delete, List, Read, Update, decide};
-use domain::{
-    Annotations, Invalid, Labels, Payload, Plaintext, ProjectPath, SecretName, SecretPath,
-    SecretType,
-};
+use domain::{Invalid, Payload, Plaintext, ProjectPath, SecretName, SecretPath, SecretType};
 use http::StatusCode;
 use serde::Serialize;
 use vault::{First, ListQuery, NewSecret, PayloadChange, SecretChange, SecretView, VaultError};
@@ -110,18 +107,7 @@ pub(super) fn remove(context: &Context<'_>, request: &Request) -> Result<Answer,
 fn wanted(context: &Context<'_>, request: &Request) -> Result<(SecretPath, Plaintext), Trouble> {
     let body = object(request)?;
     let mut faults = Faults::default();
-    let mut text = |field: &str| match body.get(field) {
-        Some(serde_json::Value::String(text)) => Some(text.as_str()),
-        Some(_) => {
-            faults.add(field, "value is not a string");
-            None
-        }
-        None => {
-            faults.add(field, "is required");
-            None
-        }
-    };
-    let (key, value) = (text("key"), text("value"));
+    let (key, value) = (faults.required(&body, "key"), faults.required(&body, "value"));
     if let Some(Err(text)) = key.map(key::check) {
         faults.add("key", text);
     }
@@ -177,14 +163,7 @@ fn create(
     value: &Plaintext,
 ) -> Result<SecretView, Trouble> {
     let permit = decide(context.actor()?, path.clone(), context.now())?;
-    let new = NewSecret {
-        first: First::Version(Payload::variable(value.duplicate())?),
-        labels: Labels::default(),
-        annotations: Annotations::default(),
-        alias: None,
-        keep_versions: None,
-        bindings: None,
-    };
+    let new = NewSecret::of(First::Version(Payload::variable(value.duplicate())?));
     Ok(context.vault.create_secret(&permit, &new)?)
 }
 
@@ -198,14 +177,7 @@ fn update(
         SecretType::Variable => Payload::variable(value.duplicate()),
         _ => Err(Invalid::new(TAKEN, "")),
     };
-    let change = SecretChange {
-        payload: PayloadChange::New(&new),
-        labels: None,
-        annotations: None,
-        keep_versions: None,
-        bindings: None,
-        expected: None,
-    };
+    let change = SecretChange::of(PayloadChange::New(&new));
     match context.vault.update_secret(&permit, &change) {
         Err(VaultError::Invalid(invalid)) if invalid.field == TAKEN => {
             let text = format!(

@@ -1,10 +1,7 @@
 //! `POST /secrets/`: operations on secrets, each for itself and in order.
 
 use authz::{Administer, Create, Delete, Denied, Update, WholeStore, decide};
-use domain::{
-    Annotations, Invalid, Labels, NamePattern, ProjectionMode, ProjectionRule, SecretName,
-    SecretPath,
-};
+use domain::{Invalid, NamePattern, ProjectionMode, ProjectionRule, SecretName, SecretPath};
 use http::StatusCode;
 use serde_json::{Value, json};
 use vault::{First, NewProject, NewSecret, PayloadChange, SecretChange, SecretView, VaultError};
@@ -107,14 +104,8 @@ fn perform(
         (Action::Create, Some(payload)) => create(context, path, First::Version(payload)),
         (Action::Update, Some(payload)) => {
             let permit = vault.permit::<Update>(context.actor()?, path.clone())?;
-            let change = SecretChange {
-                payload: PayloadChange::New(&|_| Ok(payload.duplicate())),
-                labels: None,
-                annotations: None,
-                keep_versions: None,
-                bindings: None,
-                expected: None,
-            };
+            let new = |_| Ok(payload.duplicate());
+            let change = SecretChange::of(PayloadChange::New(&new));
             Ok(vault.update_secret(&permit, &change)?)
         }
         _ => {
@@ -126,14 +117,7 @@ fn perform(
 
 fn create(context: &Context<'_>, path: &SecretPath, first: First) -> Result<SecretView, Trouble> {
     let permit = decide::<Create, _>(context.actor()?, path.clone(), context.now())?;
-    let new = NewSecret {
-        first,
-        labels: Labels::default(),
-        annotations: Annotations::default(),
-        alias: None,
-        keep_versions: None,
-        bindings: None,
-    };
+    let new = NewSecret::of(first);
     match context.vault.create_secret(&permit, &new) {
         Err(VaultError::NotFound) if make_home(context)? => {
             Ok(context.vault.create_secret(&permit, &new)?)

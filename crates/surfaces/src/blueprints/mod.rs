@@ -158,12 +158,13 @@ fn no_method(method: &Method) -> Answer {
 pub(crate) fn fuzz(request: &Request) -> Vec<Result<(), Trouble>> {
     let mut done = vec![login::fuzz(request)];
     match batch::items(request) {
-        Ok(items) => {
-            done.extend(items.into_iter().map(|item| {
-                item::read(item).map(|_| ()).map_err(|malformed| malformed.wrong.into())
-            }))
-        }
         Err(trouble) => done.push(Err(trouble)),
+        Ok(items) => {
+            for item in items {
+                let read = item::read(item).map(|_| ());
+                done.push(read.map_err(|malformed| malformed.wrong.into()));
+            }
+        }
     }
     done
 }

@@ -50,12 +50,9 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
     context.is_about(&body.path);
     let permit = decide::<Create, _>(actor, body.path.clone(), now).map_err(seen)?;
     let new = NewSecret {
-        first: First::Nothing(SecretType::Variable),
-        labels: domain::Labels::default(),
         annotations: Annotations::default().with(OF_SECRET, body.kept.write())?,
         alias: body.id.clone(),
-        keep_versions: None,
-        bindings: None,
+        ..NewSecret::of(First::Nothing(SecretType::Variable))
     };
     match context.vault.create_secret(&permit, &new) {
         Ok(view) => Ok(answer(context, &view)),
@@ -86,12 +83,9 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
         let body = SecretBody::read(&entity, &view.head.path.project)?;
         let reannotate = |old: &Annotations| old.with(OF_SECRET, body.kept.write());
         let change = SecretChange {
-            payload: PayloadChange::Keep,
-            labels: None,
             annotations: Some(&reannotate),
-            keep_versions: None,
-            bindings: None,
             expected: Some(view.resource_version),
+            ..SecretChange::of(PayloadChange::Keep)
         };
         Ok(context.vault.update_secret(&permit, &change)?)
     })?;

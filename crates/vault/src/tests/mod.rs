@@ -298,8 +298,7 @@ fn new_secret(value: &str) -> NewSecret<'static> {
 }
 
 fn first_of(first: First) -> NewSecret<'static> {
-    let (labels, annotations) = (labels(), Annotations::default());
-    NewSecret { first, labels, annotations, alias: None, keep_versions: None, bindings: None }
+    NewSecret { labels: labels(), ..NewSecret::of(first) }
 }
 
 type Make<'a> = &'a dyn Fn(SecretType) -> Result<Payload, Invalid>;
@@ -311,14 +310,7 @@ fn new_version(make: Make<'_>, expected: Option<ResourceVersion>) -> SecretChang
 /// A change that changes nothing.
 fn nothing() -> SecretChange<'static> {
     let payload = PayloadChange::Keep;
-    SecretChange {
-        payload,
-        labels: None,
-        annotations: None,
-        keep_versions: None,
-        bindings: None,
-        expected: None,
-    }
+    SecretChange::of(payload)
 }
 
 fn project(name: &str) -> ProjectPath {
