@@ -161,7 +161,7 @@ pub(crate) fn fuzz(request: &Request) -> Vec<Result<(), Trouble>> {
         Ok(items) => {
             done.extend(items.into_iter().map(|item| {
                 item::read(item).map(|_| ()).map_err(|malformed| malformed.wrong.into())
-            }))
+            }));
         }
         Err(trouble) => done.push(Err(trouble)),
     }
