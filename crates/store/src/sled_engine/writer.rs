@@ -69,6 +69,30 @@ struct Group {
     /// Each touched record's new state, and the commit and write that made it.
     records: HashMap<Key, (Option<Stored>, (Revision, u16))>,
     answers: Vec<(Reply, Revision)>,
+    /// What conflicts with a commit of this group, with the precondition that does not hold. It is
+    /// told when the group is durable: told at once, whoever looks why would find the records as
+    /// they were, and try the same again.
+    conflicts: Vec<(Reply, usize)>,
+}
+
+impl Group {
+    /// Answers everyone, once what was committed is durable.
+    fn tell(&self) {
+        for (reply, revision) in &self.answers {
+            answer(reply, Ok(*revision));
+        }
+        for (reply, index) in &self.conflicts {
+            answer(reply, Err(CommitError::Conflict { index: *index }));
+        }
+    }
+
+    /// Answers everyone that the engine failed.
+    fn fail(&self, error: &StoreError) {
+        let replies = self.answers.iter().map(|(reply, _)| reply);
+        for reply in replies.chain(self.conflicts.iter().map(|(reply, _)| reply)) {
+            answer(reply, Err(CommitError::Store(error.clone())));
+        }
+    }
 }
 
 impl Writer {
@@ -176,6 +200,7 @@ impl Writer {
         for (commit, reply) in queued {
             match self.admit(&mut group, commit) {
                 Ok(revision) => group.answers.push((reply, revision)),
+                Err(CommitError::Conflict { index }) => group.conflicts.push((reply, index)),
                 Err(error) => {
                     if let CommitError::Store(failed) = &error {
                         self.shared.fail(&failed.to_string());
@@ -186,27 +211,22 @@ impl Writer {
         }
         if let Some(error) = self.shared.failure() {
             self.meta = before;
-            for (reply, _) in &group.answers {
-                answer(reply, Err(CommitError::Store(error.clone())));
-            }
+            group.fail(&error);
             return false;
         }
         if group.answers.is_empty() {
+            group.tell();
             return false;
         }
         match self.persist(&group) {
             Ok(()) => {
-                for (reply, revision) in &group.answers {
-                    answer(reply, Ok(*revision));
-                }
+                group.tell();
                 true
             }
             Err(error) => {
                 self.meta = before;
                 self.shared.fail(&error.to_string());
-                for (reply, _) in &group.answers {
-                    answer(reply, Err(CommitError::Store(error.clone())));
-                }
+                group.fail(&error);
                 false
             }
         }

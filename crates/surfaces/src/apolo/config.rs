@@ -56,7 +56,8 @@ fn cluster(context: &Context<'_>, base: &str, projects: &[ProjectPath]) -> Value
         "orgs": orgs,
         "secrets_url": format!("{base}/apolo/api/v1/secrets"),
         "users_url": format!("{base}/apolo/api/v1/users"),
-        "registry_url": "",
+        // No registry is here; clients refuse to run any image without the name of one.
+        "registry_url": base,
         "storage_url": "",
         "blob_storage_url": "",
         "monitoring_url": "",
