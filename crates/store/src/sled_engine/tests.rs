@@ -243,6 +243,37 @@ impl Drop for Release {
 }
 
 /// sled shows a batch as soon as it is applied. Readers must not, until it is durable.
+/// Symptom: of two who made the same record at once, the loser was told so, looked, and found nothing.
+/// Cause: a conflict with a commit of the same group was answered before that group was durable.
+#[test]
+fn who_conflicts_with_a_commit_of_the_same_group_finds_what_is_in_the_way() {
+    let home = fresh();
+    // Slow, so that both wait behind the first group, and the loser looks while theirs is under way.
+    let hook: StepHook = Arc::new(|step| {
+        if step == Step::Applied {
+            thread::sleep(Duration::from_millis(30));
+        }
+    });
+    let dir = DataDir::lock(home.path()).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, SledOptions::default(), hook).unwrap();
+    for round in 0..5 {
+        let name = format!("r{round}");
+        let make = || {
+            let mut commit = put(&name, b"made");
+            commit.require(Precondition::Absent(key(&name)));
+            (engine.commit(commit), value(&engine, &name))
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| engine.commit(put("busy", b"x")));
+            thread::sleep(Duration::from_millis(5));
+            let both = [scope.spawn(make), scope.spawn(make)].map(|one| one.join().unwrap());
+            first.join().unwrap().unwrap();
+            assert_eq!(both.iter().filter(|(made, _)| made.is_ok()).count(), 1);
+            assert!(both.iter().all(|(_, seen)| seen.as_deref() == Some(b"made")), "{both:?}");
+        });
+    }
+}
+
 #[test]
 fn nothing_of_a_group_is_seen_before_it_is_durable() {
     let home = fresh();
