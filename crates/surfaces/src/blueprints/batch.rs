@@ -3,6 +3,7 @@
 use authz::{Administer, Create, Delete, Denied, Update, WholeStore, decide};
 use domain::{Invalid, NamePattern, ProjectionMode, ProjectionRule, SecretName, SecretPath};
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 use vault::{First, NewProject, NewSecret, PayloadChange, SecretChange, SecretView, VaultError};
 
@@ -24,7 +25,7 @@ pub(super) fn change(context: &Context<'_>, request: &Request) -> Result<Answer,
     for item in items {
         results.push(one(context, item, &mut answer));
     }
-    let failed = results.iter().any(|result| result["status"] != "success");
+    let failed = results.iter().any(|result| result.status != "success");
     let status = if failed { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = json!({ "operations_processed": results.len(), "results": results });
     let touched = std::mem::take(&mut answer.touched);
@@ -57,18 +58,29 @@ pub(super) fn items(request: &Request) -> Result<Vec<Value>, Trouble> {
     }
 }
 
+/// What came of an operation, in the platform's order of members.
+#[derive(Serialize)]
+struct Processed {
+    action: Option<&'static str>,
+    name: Option<String>,
+    namespace: String,
+    status: &'static str,
+    message: String,
+}
+
 /// Does one operation, and says what came of it.
-fn one(context: &Context<'_>, item: Value, answer: &mut Answer) -> Value {
+fn one(context: &Context<'_>, item: Value, answer: &mut Answer) -> Processed {
     let namespace = &context.settings.blueprints_namespace;
-    let result = |action: Option<Action>, name: Option<&str>, status: &str, message: &str| {
-        json!({
-            "action": action.map(Action::as_str),
-            "name": name,
-            "namespace": namespace.as_str(),
-            "status": status,
-            "message": message,
-        })
-    };
+    let result =
+        |action: Option<Action>, name: Option<&str>, status: &'static str, message: &str| {
+            Processed {
+                action: action.map(Action::as_str),
+                name: name.map(str::to_owned),
+                namespace: namespace.to_string(),
+                status,
+                message: message.to_owned(),
+            }
+        };
     let operation = match read(item) {
         Ok(operation) => operation,
         Err(Malformed { action, name, wrong }) => {
