@@ -206,7 +206,11 @@ def refusals():
     project.delete_secret(gone.key)
     write = lambda: gone.set_secret_value(value="w")
     raises("a value for a secret that is gone is refused", BadRequestError, write)
-    raises("and nothing is read of it", (BackendError, KeyError), gone.read_secret_value)
+    # The early one hands on what it was answered: names that are not there are left out.
+    if EARLY:
+        same("and nothing is read of it", gone.read_secret_value(), {})
+    else:
+        raises("and nothing is read of it", (BackendError, KeyError), gone.read_secret_value)
     raises("a refresh finds it gone", BackendError, gone.refresh)
     twice = lambda: project.delete_secret(gone.key)
     raises("it is removed once", BackendError, twice)

@@ -79,6 +79,7 @@ fn drive(client: &str) {
     let statements = out.lines().filter(|line| line.starts_with("ok ")).count();
     assert!(statements > 0, "{client}: nothing was checked");
     assert_eq!(out.lines().last(), Some("done"), "{client}: {out}");
+    eprintln!("{client}: {statements} statements");
 }
 
 /// Someone with a token that holds their name, which Apolo's clients read in it.
