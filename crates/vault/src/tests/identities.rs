@@ -43,6 +43,38 @@ fn a_secret_is_found_by_its_identity_and_its_alias_while_it_lives() {
 }
 
 #[test]
+fn of_two_who_choose_one_alias_at_once_one_gets_it() {
+    let (_home, running) = Running::with_project();
+    for round in 0..10 {
+        let alias = format!("client-{round}");
+        let made = std::thread::scope(|scope| {
+            let make = |name: String| {
+                let (running, alias) = (&running, &alias);
+                scope.spawn(move || running.add(&name, &aliased(alias)).is_ok())
+            };
+            [make(format!("a{round}")), make(format!("b{round}"))].map(|one| one.join().unwrap())
+        });
+        assert_eq!(made.iter().filter(|made| **made).count(), 1);
+        running.check_records();
+    }
+}
+
+/// The index lies in the clear: what it says is believed only where the sealed head says so too.
+#[test]
+fn an_entry_of_the_index_that_was_forged_leads_nowhere() {
+    let (_home, running) = Running::with_project();
+    running.add("a", &aliased("client-1")).unwrap();
+    let path = running.engine.read(&Key::secret_id("client-1")).unwrap().unwrap().value;
+    let mut forged = Commit::default();
+    forged.put(Key::secret_id("client-2"), path);
+    running.engine.commit(forged).unwrap();
+    assert_eq!(
+        (running.found("client-1"), running.found("client-2")),
+        (Some("a".to_owned()), None)
+    );
+}
+
+#[test]
 fn an_alias_is_text_that_fits_into_a_path() {
     let (_home, running) = Running::with_project();
     for wrong in ["", "a/b", "a b", "\u{e4}", &"x".repeat(257)] {

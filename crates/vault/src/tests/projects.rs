@@ -92,6 +92,11 @@ fn a_project_goes_with_all_that_is_in_it_however_often_that_is_interrupted() {
     };
     // Marked, and killed before anything went.
     remove(&running, "x");
+    let one =
+        |_: &NewProject| Ok(NewProject { rules: vec![rule("team")], ..NewProject::default() });
+    let change = ProjectChange { change: &one, expected: None };
+    let refused = running.vault.change_project(&running.may(WholeStore), &project("x"), &change);
+    refused!(refused, VaultError::Invalid(wrong) if wrong.field == "project");
     let late = running.vault.create_secret(&running.may(secret_in("x", "late")), &new_secret("1"));
     refused!(late, VaultError::NotFound);
     drop(running);
@@ -155,6 +160,14 @@ fn users_make_projects_of_their_own_where_the_settings_let_them() {
         let al = running.sign_in("al");
         refused!(make(&al, "own"), VaultError::AlreadyExists);
         refused!(make(&al, "ml"), VaultError::AlreadyExists);
+        // A token that leaves less than all makes nothing that its holder then owns.
+        let narrowing = authz::Narrowing {
+            projects: None,
+            actions: Some(authz::ActionKind::ALL.into_iter().collect()),
+        };
+        let narrowed = running.own_token(&al, narrowing).unwrap();
+        let narrowed = running.vault.authenticate(&narrowed.text).unwrap();
+        refused!(make(&narrowed, "narrow"), VaultError::NotPermitted(_));
         let now = running.now();
         decide::<Administer, _>(&al, project("own"), now).unwrap();
         assert!(decide::<Administer, _>(&al, project("by-admin"), now).is_err());

@@ -64,7 +64,11 @@ impl Running {
         self.vault.delete_principal(&self.may(WholeStore), kind, &name(wanted))
     }
 
-    fn own_token(&self, actor: &Actor, narrowing: Narrowing) -> Result<MintedToken, VaultError> {
+    pub(super) fn own_token(
+        &self,
+        actor: &Actor,
+        narrowing: Narrowing,
+    ) -> Result<MintedToken, VaultError> {
         let holder = NewHolder::Myself(narrowing);
         let new = NewToken { description: String::new(), holder, expires: None, jwt: false };
         self.vault.create_own_token(actor, new)
