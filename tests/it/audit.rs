@@ -796,3 +796,16 @@ impl Drop for Killed {
         let _ = self.0.wait();
     }
 }
+
+#[test]
+fn strangers_who_only_ping_do_not_fill_the_log() {
+    let world = fresh();
+    let mut log = Log::of(&world.home);
+    let nobody = world.daemon.anonymous();
+    for _ in 0..1_500 {
+        nobody.get("/apolo/ping").expect(200);
+    }
+    let pings = log.news().into_iter().filter(|entry| entry["action"] == "apolo.ping").count();
+    // A thousand, and ten a second from then on.
+    assert!((500..1_400).contains(&pings), "{pings} of 1,500 are written down");
+}
