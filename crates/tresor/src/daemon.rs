@@ -234,7 +234,9 @@ async fn purge_expired(vault: Arc<Vault>, stop: impl Future<Output = ()>) {
         }
         let vault = vault.clone();
         let purge = move || {
-            vault.finish_removals()?;
+            if let Err(error) = vault.finish_removals() {
+                tracing::warn!(%error, "removals of projects could not be gone on with");
+            }
             Ok((vault.purge_expired()?, vault.purge_ended_tokens()?))
         };
         match tokio::task::spawn_blocking(purge).await {

@@ -1,11 +1,20 @@
 //! Projects removed with all that is in them.
 
 use authz::{Administer, Basis, Delete, Permit};
-use domain::{ProjectPath, SecretPath};
-use store::{ChangeKind, Head, Key, KeyRange, Removal};
+use domain::{ProjectPath, Revision, SecretPath, Uid};
+use store::{ChangeKind, Key, KeyRange, Precondition, Removal};
 
 use crate::bindings::check_actor;
+use crate::draft::Draft;
 use crate::{Vault, VaultError, persist};
+
+/// A project that was marked to go with all that is in it: that one, and none that has its name
+/// after it.
+#[derive(Clone, Copy)]
+struct Marked<'a> {
+    path: &'a ProjectPath,
+    uid: Uid,
+}
 
 impl Vault {
     /// Removes a project with all secrets in it, their history and what was deleted before, ends
@@ -27,52 +36,68 @@ impl Vault {
         if delete.resource() != path {
             return Err(VaultError::NotFound);
         }
+        let no_new_token = self.rights_writes.lock();
         if self.is_named_by_a_token(path) {
             return Err(VaultError::ProjectHasTokens);
         }
-        let (_, revision) = self.project_record(path)?;
+        let (record, revision) = self.project_record(path)?;
         self.mark_project(path, &permit.basis(), self.wire(revision), Removal::WithAll)?;
+        drop(no_new_token);
         // The mark is what was decided on, and it is made.
-        self.finish_removal(path)
+        match self.finish_removal(Marked { path, uid: record.uid }) {
+            // Whoever else went on with it came to its end.
+            Err(VaultError::NotFound) => Ok(()),
+            done => done,
+        }
     }
 
-    /// Goes on with the removal of projects that was interrupted. The daemon calls it when it
-    /// starts and from time to time; that they go was decided when they were marked.
+    /// Goes on with the removal of projects that was interrupted; how many went. The daemon calls it
+    /// when it starts and from time to time; that they go was decided when they were marked. One
+    /// that cannot be finished keeps no other from it.
     ///
     /// # Errors
-    /// When the store cannot be read or written.
+    /// When the store cannot be read.
     pub fn finish_removals(&self) -> Result<usize, VaultError> {
         let projects = self.all_projects()?.into_iter();
         let marked: Vec<_> =
             projects.filter(|(_, record, _)| record.removal == Removal::WithAll).collect();
         let mut finished = 0;
-        for (path, ..) in &marked {
-            match self.finish_removal(path) {
+        for (path, record, _) in &marked {
+            match self.finish_removal(Marked { path, uid: record.uid }) {
                 Ok(()) => finished += 1,
-                // Someone else finished it, or a token was made for it in between.
-                Err(VaultError::NotFound | VaultError::ProjectHasTokens) => {}
-                Err(error) => return Err(error),
+                // Someone else finished it.
+                Err(VaultError::NotFound) => {}
+                Err(error) => tracing::warn!(%error, "a project's removal was not finished"),
             }
         }
         Ok(finished)
     }
 
-    fn finish_removal(&self, path: &ProjectPath) -> Result<(), VaultError> {
+    /// As one who looked at what is marked a while ago.
+    #[cfg(test)]
+    pub(crate) fn finish_stale(&self, path: &ProjectPath, uid: Uid) -> Result<(), VaultError> {
+        self.finish_removal(Marked { path, uid })
+    }
+
+    fn finish_removal(&self, project: Marked<'_>) -> Result<(), VaultError> {
+        let path = project.path;
         let mut living = Vec::new();
         self.each(&KeyRange::heads(path), |key, _| {
             living.push(key.secret_path().ok_or(VaultError::Damaged)?);
             Ok(())
         })?;
         for secret in &living {
-            absent_is_fine(persist(|| self.delete_unasked(secret)))?;
+            self.unless_absent(project, persist(|| self.delete_unasked(secret, project)))?;
         }
         let mut deleted = Vec::new();
         self.each(&KeyRange::deleted_heads(path), |key, stored| {
             deleted.push((key.clone(), stored.changed_at));
             Ok(())
         })?;
+        // What was found is this project's, if it is there still: it takes nothing new.
+        self.still_marked(project)?;
         for (key, at) in &deleted {
-            absent_is_fine(self.purge(key, *at, &Basis::default()))?;
+            self.unless_absent(project, self.purge(key, *at, &Basis::default()))?;
         }
         let mut bound = Vec::new();
         self.each(&KeyRange::bindings(path), |key, stored| {
@@ -80,13 +105,41 @@ impl Vault {
             Ok(())
         })?;
         for secret in &bound {
-            absent_is_fine(persist(|| self.unbind_unasked(secret, path)))?;
+            self.unless_absent(project, persist(|| self.unbind_unasked(secret, project)))?;
         }
-        self.remove_project(path, Basis::default(), None)
+        let last = self.wire(self.still_marked(project)?);
+        self.remove_project(path, Basis::default(), Some(last))
     }
 
-    fn delete_unasked(&self, path: &SecretPath) -> Result<(), VaultError> {
+    /// When the project's record last changed, if it is that one and still marked.
+    fn still_marked(&self, project: Marked<'_>) -> Result<Revision, VaultError> {
+        let (record, revision) = self.project_record(project.path)?;
+        let is_it = record.uid == project.uid && record.removal == Removal::WithAll;
+        if is_it { Ok(revision) } else { Err(VaultError::NotFound) }
+    }
+
+    /// What is gone already is no trouble, as long as the project is the one that is to go.
+    fn unless_absent(
+        &self,
+        project: Marked<'_>,
+        done: Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        match done {
+            Err(VaultError::NotFound) => self.still_marked(project).map(|_| ()),
+            other => other,
+        }
+    }
+
+    /// A change of a secret that is made only while the project is marked.
+    fn draft_unasked(&self, path: &SecretPath, project: Marked<'_>) -> Result<Draft, VaultError> {
+        let marked = self.still_marked(project)?;
         let mut draft = self.draft_of(path, self.head(path)?, None)?;
+        draft.commit.require(Precondition::ChangedAt(Key::project(project.path), marked));
+        Ok(draft)
+    }
+
+    fn delete_unasked(&self, path: &SecretPath, project: Marked<'_>) -> Result<(), VaultError> {
+        let mut draft = self.draft_unasked(path, project)?;
         for binding in std::mem::take(&mut draft.head.bindings) {
             self.unbind(&mut draft, &binding.project)?;
         }
@@ -94,20 +147,11 @@ impl Vault {
         self.write_deleted(draft, Basis::default()).map(|_| ())
     }
 
-    fn unbind_unasked(&self, path: &SecretPath, from: &ProjectPath) -> Result<(), VaultError> {
-        let (head, revision): (Head, _) = self.head(path)?;
-        let mut draft = self.draft_of(path, (head, revision), None)?;
-        draft.head.bindings.retain(|binding| binding.project != *from);
-        draft.commit.require(store::Precondition::ChangedAt(Key::head(path), revision));
-        self.unbind(&mut draft, from)?;
+    fn unbind_unasked(&self, path: &SecretPath, project: Marked<'_>) -> Result<(), VaultError> {
+        let mut draft = self.draft_unasked(path, project)?;
+        draft.head.bindings.retain(|binding| binding.project != *project.path);
+        self.unbind(&mut draft, project.path)?;
         draft.head.updated_at = self.clock.now();
         self.write(draft, ChangeKind::Modified, Basis::default()).map(|_| ())
-    }
-}
-
-fn absent_is_fine(done: Result<(), VaultError>) -> Result<(), VaultError> {
-    match done {
-        Err(VaultError::NotFound) => Ok(()),
-        other => other,
     }
 }

@@ -8,7 +8,7 @@ use crypto::JwtClaims;
 use domain::{Invalid, PrincipalName, ProjectPath, Revision, Timestamp, Uid};
 use sha2::{Digest, Sha256};
 use store::{
-    Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, PrincipalKind,
+    Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, PrincipalKind, Removal,
     TokenHolder, TokenRecord,
 };
 use zeroize::Zeroizing;
@@ -377,14 +377,20 @@ impl Vault {
     fn check_projects(&self, rights: &[Right]) -> Result<(), VaultError> {
         for right in rights {
             let Some(path) = right.scope().project() else { continue };
-            match self.project_record(path) {
-                Err(VaultError::NotFound) => {
-                    return Err(Invalid::new("rights", "must name projects that exist").into());
-                }
-                found => found.map(|_| ())?,
+            if !self.is_open(path)? {
+                return Err(Invalid::new("rights", "must name projects that exist").into());
             }
         }
         Ok(())
+    }
+
+    /// Whether there is such a project, and it is not being removed.
+    fn is_open(&self, path: &ProjectPath) -> Result<bool, VaultError> {
+        match self.project_record(path) {
+            Ok((record, _)) => Ok(record.removal == Removal::None),
+            Err(VaultError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn check_narrowing(&self, narrowing: &Narrowing) -> Result<(), VaultError> {
@@ -422,7 +428,7 @@ impl Vault {
         for path in narrowing.projects.iter().flatten() {
             // Whether there is no such project, or one that is none of theirs, is not told.
             let reached = decide::<authz::List, _>(actor, PartOfProject(path.clone()), now).is_ok()
-                && self.project_record(path).is_ok();
+                && self.is_open(path)?;
             if !reached {
                 let fix = "must name projects in which you have rights";
                 return wider("narrowing.projects", fix);

@@ -176,3 +176,53 @@ fn users_make_projects_of_their_own_where_the_settings_let_them() {
         refused!(refused, VaultError::NotPermitted(_));
     }
 }
+
+/// Symptom: a project that was made anew went with its secrets. Cause: whoever went on with removals
+/// held a list from before, and looked at names.
+#[test]
+fn who_goes_on_with_a_removal_leaves_the_next_project_of_the_name_alone() {
+    let (_home, running) = Running::with_project();
+    running.create("old", "1").unwrap();
+    let (record, revision) = running.vault.project_record(&project("ml")).unwrap();
+    let (at, mark) = (running.vault.wire(revision), store::Removal::WithAll);
+    running.vault.mark_project(&project("ml"), &authz::Basis::default(), at, mark).unwrap();
+    assert_eq!(running.vault.finish_removals().unwrap(), 1);
+    running.make_project("ml", Vec::new());
+    running.create("new", "1").unwrap();
+    running.delete("new").unwrap();
+    running.create("newer", "1").unwrap();
+    // As one who has not heard of that yet.
+    refused!(running.vault.finish_stale(&project("ml"), record.uid), VaultError::NotFound);
+    assert_eq!(running.reveal("newer", None).unwrap(), "1");
+    running.undelete("new", "new", None).unwrap();
+    running.check_records();
+}
+
+#[test]
+fn nobody_gets_a_token_for_a_project_that_is_being_removed() {
+    let (_home, running) = Running::with_project();
+    let (_, revision) = running.vault.project_record(&project("ml")).unwrap();
+    let (at, mark) = (running.vault.wire(revision), store::Removal::WithAll);
+    running.vault.mark_project(&project("ml"), &authz::Basis::default(), at, mark).unwrap();
+    let rights = vec![Right::new(Role::Writer, Scope::Project(project("ml"))).unwrap()];
+    let refused = running.vault.create_token(&running.may(WholeStore), new_token("", rights, None));
+    refused!(refused, VaultError::Invalid(wrong) if wrong.field == "rights");
+}
+
+/// What administrators keep in a platform's project would else be of whoever makes it first.
+#[test]
+fn a_reserved_project_is_for_administrators_to_make() {
+    let settings = Settings {
+        users_create_projects: true,
+        reserved_projects: vec![project("home")],
+        ..Settings::default()
+    };
+    let (_home, running) = Running::with_settings(settings);
+    let al = running.user("al");
+    let make = |actor: &Actor, name: &str| {
+        running.vault.create_own_project(actor, &project(name), Annotations::default())
+    };
+    refused!(make(&al, "home"), VaultError::NotPermitted(authz::Denied::Forbidden));
+    make(&al, "other").unwrap();
+    make(&running.admin, "home").unwrap();
+}
