@@ -121,10 +121,7 @@ impl NamePattern {
     pub fn apply_to_project(&self, project: &ProjectPath) -> String {
         let name = self.fill(project, "");
         let both = self.0.contains("{org}") && self.0.contains("{project}");
-        let parts = [project.org.as_str(), project.project.as_str()];
-        let holds_separator =
-            |part: &&str| part.contains("--") || part.starts_with('-') || part.ends_with('-');
-        match both && parts.iter().any(holds_separator) {
+        match both && may_look_like_others(project) {
             true => format!("{name}-{}", short_hash(&project.to_string())),
             false => name,
         }
@@ -147,6 +144,12 @@ impl NamePattern {
         out.push_str(rest);
         out
     }
+}
+
+/// Whether organization and project, with hyphens between them, may look like those of another pair.
+fn may_look_like_others(project: &ProjectPath) -> bool {
+    let parts = [project.org.as_str(), project.project.as_str()];
+    parts.iter().any(|part| part.contains("--") || part.starts_with('-') || part.ends_with('-'))
 }
 
 /// Read as it is filled in: in one pass, so that nothing becomes a placeholder when another is taken
@@ -193,9 +196,7 @@ impl NamespacePattern {
         const MAX_STEM: usize = 63 - 1 - HASH_DIGITS;
         let fill = self.0.replace("{org}", project.org.as_str());
         let fill = fill.replace("{project}", project.project.as_str());
-        let plain = |text: &str| !text.contains("--");
-        let names = [project.org.as_str(), project.project.as_str()];
-        if (names.iter().all(|name| plain(name)) || fill == self.0)
+        if (!may_look_like_others(project) || fill == self.0)
             && let Ok(namespace) = Namespace::parse(&fill)
         {
             return Some(namespace);
@@ -307,6 +308,7 @@ mod tests {
             of("acme", "Pro_J")
         );
         assert_ne!(of("a", "b--c"), of("a--b", "c"));
+        assert_ne!(of("a-", "b"), of("a", "-b"));
         let all = NamespacePattern::parse("{project}").unwrap();
         assert_eq!(all.apply(&path("default", "kube-system")), None);
         assert_eq!(

@@ -88,8 +88,8 @@ impl About {
     }
 }
 
-/// In an answer's extensions: the several things that one request touched, each of which gets a
-/// record.
+/// In an answer's extensions: the things that one request touched, each of which gets a record with
+/// an outcome of its own.
 #[derive(Clone)]
 pub(crate) struct Several(pub(crate) Vec<(About, Outcome)>);
 
@@ -249,10 +249,11 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
         None => vec![entry],
         Some(Several(all)) => each(&entry, all),
     };
+    let changed = changes && entries.iter().any(|entry| entry.outcome == Outcome::Ok);
     let receipts: Vec<_> = entries.iter().map(|entry| app.audit().append(entry)).collect();
     let mut written = Ok(());
     for receipt in receipts {
-        let done = match changes && entries.iter().any(|entry| entry.outcome == Outcome::Ok) {
+        let done = match changed {
             true => receipt.synced().await,
             false => receipt.written().await,
         };
@@ -262,7 +263,7 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
         Ok(()) => response,
         Err(audit::Unavailable) => {
             tracing::error!(%action, "a request was not answered: its audit record was not written");
-            let detail = match changes && outcome == Outcome::Ok {
+            let detail = match changed {
                 true => {
                     "It was done, and its audit record could not be written; the daemon's log says why."
                 }

@@ -261,17 +261,14 @@ fn conclude(
                 ..About::default()
             });
         }
-        [one] => {
-            let about = about(one);
-            let detail = said.or(about.detail);
-            response.extensions_mut().insert(About { detail, ..about });
-            if one.outcome == surfaces::Outcome::Denied {
-                response.extensions_mut().insert(WasDenied);
-            }
-        }
+        // The status is that of all of it; what was done to each says its own record.
         all => {
-            let all = all.iter().map(|one| (about(one), outcome(one))).collect();
-            response.extensions_mut().insert(Several(all));
+            let record = |one: &Touched| {
+                let about = about(one);
+                let detail = said.clone().or(about.detail);
+                (About { detail, ..about }, outcome(one))
+            };
+            response.extensions_mut().insert(Several(all.iter().map(record).collect()));
         }
     }
     response

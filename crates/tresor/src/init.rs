@@ -148,6 +148,7 @@ fn vault_settings(settings: &Settings) -> vault::Settings {
             surfaces::DIGITALHUB_NAMES,
         ),
         users_create_projects: settings.create_projects == Makers::Users,
+        reserved_projects: vec![settings.blueprints_project.0.clone()],
     }
 }
 

@@ -33,12 +33,24 @@ impl Draft {
         for id in ids(&head) {
             commit.require(Precondition::Absent(id.clone())).put(id, path.clone());
         }
+        Self::of_head(head, commit)
+    }
+
+    fn of_head(head: Head, commit: Commit) -> Self {
         Self { head, commit, previous: Revision::ZERO, was_live: false }
     }
 
     /// A deleted secret that is to live again, under the path that its head has by now.
     pub(crate) fn of_deleted(grave: Grave) -> Self {
-        let mut draft = Self::of_new(grave.head);
+        let mut commit = Commit::default();
+        commit.require(Precondition::Absent(Key::head(&grave.head.path)));
+        let path = store::encode_secret_path(&grave.head.path);
+        // Its own identity stayed its own, and leads to where it lives now.
+        commit.put(own_id(&grave.head), path.clone());
+        if let Some(alias) = alias(&grave.head) {
+            commit.require(Precondition::Absent(alias.clone())).put(alias, path);
+        }
+        let mut draft = Self::of_head(grave.head, commit);
         draft.previous = grave.changed_at;
         // A purge is silent, and may have begun.
         let unwritten = Precondition::WrittenAt(grave.key.clone(), grave.written_at);
@@ -157,8 +169,9 @@ impl Vault {
     ) -> Result<SecretView, VaultError> {
         let kept = Key::deleted_head(&draft.head.path, draft.head.uid);
         draft.commit.remove(Key::head(&draft.head.path));
-        for id in ids(&draft.head) {
-            draft.commit.remove(id);
+        // Its own identity is nobody else's until it is purged.
+        if let Some(alias) = alias(&draft.head) {
+            draft.commit.remove(alias);
         }
         draft.commit.put(kept.clone(), self.seal_record(&kept, &draft.head.encode())?);
         draft.commit.tell(self.secret_event(ChangeKind::Deleted, &draft.head, draft.previous)?);
@@ -211,6 +224,13 @@ impl Vault {
 
 /// The identities under which a living secret is found.
 fn ids(head: &Head) -> impl Iterator<Item = Key> {
-    let own = Some(Key::secret_id(&head.uid.to_string()));
-    own.into_iter().chain(head.alias.as_deref().map(Key::secret_id))
+    [own_id(head)].into_iter().chain(alias(head))
+}
+
+pub(crate) fn own_id(head: &Head) -> Key {
+    Key::secret_id(&head.uid.to_string())
+}
+
+fn alias(head: &Head) -> Option<Key> {
+    head.alias.as_deref().map(Key::secret_id)
 }

@@ -202,17 +202,45 @@ impl Vault {
         Ok(self.grant_view(&principal.record, grant))
     }
 
+    /// Takes all rights back that someone was given at a place itself and whose roles are meant, as
+    /// far as they are the actor's to take; all in one commit. How many there were.
+    ///
+    /// # Errors
+    /// When none of those that there are is the actor's to take, or no administrator would be left.
+    pub fn revoke_at(
+        &self,
+        permit: &GrantPermit,
+        scope: &Scope,
+        (kind, name): (PrincipalKind, &PrincipalName),
+        meant: &dyn Fn(Role) -> bool,
+    ) -> Result<usize, VaultError> {
+        let _one_at_a_time = self.rights_writes.lock();
+        let Some(found) = self.rights.named(kind, name.as_str()) else { return Ok(0) };
+        let own = gives_up_own(permit.actor(), &found.record);
+        let (mut record, mut refused) = (found.record.clone(), None);
+        record.grants.retain(|grant| {
+            if !meant(grant.right.role()) || !is_at(scope, grant.right.scope()) {
+                return true;
+            }
+            let may = if own { Ok(()) } else { self.check_may_give(permit, &grant.right) };
+            may.map_err(|error| refused = Some(error)).is_err()
+        });
+        let taken = found.record.grants.len() - record.grants.len();
+        if taken == 0 {
+            return refused.map_or(Ok(0), Err);
+        }
+        self.check_administrators(&Without { instead: Some(&record), ..Without::default() })?;
+        self.rewrite_grants(Commit::default(), record, found.changed_at, permit.actor())?;
+        Ok(taken)
+    }
+
     /// The grants at a place, and those below it where they are wanted.
     pub fn grants_at(&self, permit: &GrantPermit, scope: &Scope, below: bool) -> Vec<GrantView> {
         // What lies below the name of one's own secret is not one's own.
         let below = below && !matches!(permit, GrantPermit::ShareOne(..));
         self.grants_where(|_, grant| {
             let theirs = grant.right.scope();
-            match (scope, theirs) {
-                // What an owner gave is shown where it was given.
-                (Scope::Below(path), Scope::Secret(theirs, _)) if path == theirs => true,
-                _ => theirs == scope || (below && scope.reaches(&theirs.place())),
-            }
+            is_at(scope, theirs) || (below && scope.reaches(&theirs.place()))
         })
     }
 
@@ -452,6 +480,14 @@ impl Vault {
     pub fn owner_name(&self, head: &store::Head) -> String {
         let found = owner_of(&head.owner).and_then(|owner| self.rights.principal(owner.uid()));
         found.map_or_else(|| head.owner.clone(), |found| found.record.full_name())
+    }
+}
+
+/// Whether something was given at a place itself; what an owner gave is where it was given.
+fn is_at(scope: &Scope, given: &Scope) -> bool {
+    match (scope, given) {
+        (Scope::Below(path), Scope::Secret(given, _)) => path == given,
+        _ => scope == given,
     }
 }
 

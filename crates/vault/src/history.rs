@@ -10,7 +10,7 @@ use domain::{Invalid, ResourceVersion, Revision, SecretPath, Timestamp, Uid};
 use store::{ChangeKind, Commit, Head, Key, KeyRange, Precondition, VersionInfo, VersionState};
 
 use crate::bindings::check_actor;
-use crate::draft::Draft;
+use crate::draft::{Draft, own_id};
 use crate::{SecretView, Vault, VaultError, persist};
 
 /// The most versions that one act names: each takes two writes of a commit.
@@ -328,7 +328,7 @@ impl Vault {
         }
         let done = head.versions.iter().all(|v| v.state == VersionState::Destroyed);
         if done {
-            commit.remove(key.clone()).remove(Key::last_use(head.uid));
+            commit.remove(key.clone()).remove(Key::last_use(head.uid)).remove(own_id(&head));
         } else {
             commit.put(key.clone(), self.seal_record(key, &head.encode())?);
         }

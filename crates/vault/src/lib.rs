@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use authz::Basis;
 use crypto::Keyring;
-use domain::{Clock, Incarnation, ResourceVersion, Revision, RuleTemplate, Uid};
+use domain::{Clock, Incarnation, ProjectPath, ResourceVersion, Revision, RuleTemplate, Uid};
 use parking_lot::Mutex;
 use store::{Commit, Engine, Key, KeyRange, OrgRecord, Precondition, PrincipalRecord};
 
@@ -87,6 +87,8 @@ pub struct Settings {
     pub own_project_rules: Vec<RuleTemplate>,
     /// Whether users who are no administrators may make such projects.
     pub users_create_projects: bool,
+    /// Projects that no user makes: what lies in them is not for whoever comes first to own.
+    pub reserved_projects: Vec<ProjectPath>,
 }
 
 impl Default for Settings {
@@ -99,6 +101,7 @@ impl Default for Settings {
             personal_rules: Vec::new(),
             own_project_rules: Vec::new(),
             users_create_projects: false,
+            reserved_projects: Vec::new(),
         }
     }
 }

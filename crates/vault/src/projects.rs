@@ -77,6 +77,7 @@ impl Vault {
         let lets = self.settings.users_create_projects
             && own.is_some()
             && !actor.is_narrowed()
+            && !self.settings.reserved_projects.contains(path)
             && path.org == OrgName::default_org();
         if let Some(denied) = denied.filter(|_| !lets) {
             let denied = if denied == Denied::NotVisible { Denied::Forbidden } else { denied };

@@ -49,22 +49,10 @@ pub(super) fn revoke(context: &Context<'_>, request: &Request) -> Result<Answer,
     let scope = scope(context, text)?;
     let permit = permit(context, request, &scope)?;
     let name = user(request)?;
-    let grants = theirs(context, &permit, &scope, &name);
-    let (mut taken, mut denied) = (0, None);
-    for grant in grants.iter().filter(|grant| Level::of_role(grant.role).is_some()) {
-        match context.vault.revoke_grant(context.actor()?, grant.id) {
-            Ok(_) => taken += 1,
-            // Someone else was faster.
-            Err(VaultError::NotFound) => {}
-            Err(error @ (VaultError::NotPermitted(_) | VaultError::Invalid(_))) => {
-                denied = Some(error);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if let Some(error) = denied.filter(|_| taken == 0) {
-        return Err(not_given(context, request, &scope, error));
-    }
+    let whose = (PrincipalKind::User, &name);
+    let taken =
+        context.vault.revoke_at(&permit, &scope, whose, &|role| Level::of_role(role).is_some());
+    let taken = taken.map_err(|error| not_given(context, request, &scope, error))?;
     if taken == 0 {
         held_by(context, &scope, &name)?;
         return Err(say::wrong("Operation has no effect").into());

@@ -4,12 +4,15 @@ use authz::{Administer, Create, Delete, Denied, Update, WholeStore, decide};
 use domain::{Invalid, NamePattern, ProjectionMode, ProjectionRule, SecretName, SecretPath};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use vault::{First, NewProject, NewSecret, PayloadChange, SecretChange, SecretView, VaultError};
 
 use super::item::{Action, Malformed, Operation, read};
 use super::{detail, invalid, only_parameters};
 use crate::{Answer, Context, Outcome, Request, Touched, Trouble};
+
+/// How many operations are taken at once: each is a commit, and a record of the audit log.
+const MAX_OPERATIONS: usize = 100;
 
 /// Does what each item says. One that fails stops no other, and nothing that was done is undone.
 pub(super) fn change(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
@@ -27,7 +30,7 @@ pub(super) fn change(context: &Context<'_>, request: &Request) -> Result<Answer,
     }
     let failed = results.iter().any(|result| result.status != "success");
     let status = if failed { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let body = json!({ "operations_processed": results.len(), "results": results });
+    let body = Batch { operations_processed: results.len(), results };
     let touched = std::mem::take(&mut answer.touched);
     Ok(Answer { touched, ..Answer::json(status, &body) })
 }
@@ -49,6 +52,10 @@ pub(super) fn items(request: &Request) -> Result<Vec<Value>, Trouble> {
         return Err(invalid(&Invalid::new("body", wanted)));
     }
     match items {
+        Some(Value::Array(items)) if items.len() > MAX_OPERATIONS => {
+            let fix = format!("must hold at most {MAX_OPERATIONS} operations; send the rest after");
+            Err(invalid(&Invalid::new("secrets_payload", fix)))
+        }
         Some(Value::Array(items)) if !items.is_empty() => Ok(items),
         Some(Value::Array(_)) => {
             Err(invalid(&Invalid::new("secrets_payload", "must hold at least one operation")))
@@ -56,6 +63,13 @@ pub(super) fn items(request: &Request) -> Result<Vec<Value>, Trouble> {
         Some(_) => Err(invalid(&Invalid::new("secrets_payload", "must be a list of operations"))),
         None => Err(invalid(&Invalid::new("body", wanted))),
     }
+}
+
+/// What came of a batch.
+#[derive(Serialize)]
+struct Batch {
+    operations_processed: usize,
+    results: Vec<Processed>,
 }
 
 /// What came of an operation, in the platform's order of members.

@@ -32,6 +32,9 @@ fn a_secret_is_found_by_its_identity_and_its_alias_while_it_lives() {
     running.check_records();
     running.delete("a").unwrap();
     assert_eq!(find(), [None, None]);
+    // Nobody takes the identity of what may come back.
+    refused!(running.add("b", &aliased(&uid)), VaultError::IdTaken);
+    running.check_records();
     running.undelete("a", "c", None).unwrap();
     assert_eq!(find(), [Some("c".to_owned()), Some("c".to_owned())]);
     running.delete("c").unwrap();

@@ -284,7 +284,9 @@ impl Running {
             let own = Some(Key::secret_id(&head.uid.to_string()));
             own.into_iter().chain(head.alias.as_deref().map(Key::secret_id))
         });
-        assert_eq!(BTreeSet::from_iter(self.keys(0x11)), ids.collect::<BTreeSet<_>>());
+        let deleted = deleted.iter().map(|head| Key::secret_id(&head.uid.to_string()));
+        let ids = ids.chain(deleted).collect::<BTreeSet<_>>();
+        assert_eq!(BTreeSet::from_iter(self.keys(0x11)), ids);
     }
 }
 
