@@ -12,7 +12,7 @@ This runs all tests of Tresor. What it gets first, where it is missing:
   - into $CACHE/tresor-tests: etcd and kubectl, and a kube-apiserver built from Debian's sources; with pip, schemathesis,
     and the real clients that the daemon serves: Digital Hub's SDK 0.5.0 and 0.15.11, neuromation 20.12.7, apolo-cli 26.9.0 (1 GB)
 It compiles into $CARGO_TARGET_DIR.
-On two cores the first run takes about 20 minutes, a third of it for kube-apiserver; a later one about 6.
+On two cores the first run takes about 30 minutes, a quarter of it for kube-apiserver; a later one about 10.
 
 TEXT
 
