@@ -2,7 +2,7 @@
 
 use super::*;
 
-use domain::kubernetes_name;
+use domain::{Placement, ProjectionState, ProjectionStatus, kubernetes_name};
 
 use BindingKind::{Members, Owner};
 
@@ -158,4 +158,35 @@ fn a_secret_that_was_unbound_since_the_decision_is_usable_no_more() {
     running.bind("hf", &[]).unwrap();
     assert!(running.vault.usable(&permit, &project("team")).is_err());
     assert!(running.vault.usable(&permit, &project("ml")).is_ok());
+}
+
+#[test]
+fn how_a_projection_stands_is_told_of_that_secret_in_that_place_alone() {
+    let (_home, running) = Running::with_project();
+    let uid = running.create("hf", "1").unwrap().head.uid;
+    running.create("other", "1").unwrap();
+    let namespace = Namespace::parse("n").unwrap();
+    let placement =
+        Placement { cluster: "default".into(), namespace: namespace.clone(), name: "hf".into() };
+    let state = |name: &str, place: (&Namespace, &str)| {
+        let permit =
+            running.vault.permit_use(&running.admin, &project("ml"), &secret(name)).unwrap();
+        running.vault.projection_state(&permit, place).unwrap()
+    };
+    assert_eq!(state("hf", (&namespace, "hf")), None);
+    running.vault.report_projection(ProjectionStatus {
+        secret: secret("hf"),
+        uid,
+        placement: placement.clone(),
+        state: ProjectionState::Synced,
+        synced: None,
+        since: running.now(),
+        message: None,
+    });
+    assert_eq!(state("hf", (&namespace, "hf")), Some(ProjectionState::Synced));
+    assert_eq!(state("other", (&namespace, "hf")), None);
+    assert_eq!(state("hf", (&namespace, "other")), None);
+    assert_eq!(state("hf", (&Namespace::parse("m").unwrap(), "hf")), None);
+    running.vault.forget_projection(uid, &placement);
+    assert_eq!(state("hf", (&namespace, "hf")), None);
 }
