@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::client::{Actor, Answer, secret};
+use crate::client::{Actor, Answer, project, secret};
 use crate::cluster_e2e::cluster;
 use crate::harness::{Fresh, fresh, fresh_with, wait_until};
 use crate::render::referred;
@@ -172,6 +172,7 @@ fn apolo_s_workflow_reaches_kubernetes() {
     alice.delete(&format!("{SECRETS}/other")).expect(204);
     let left = json!({ "secret-password": STANDARD.encode("new") });
     holds("the removed key is not", &left);
+    is_projected(&alice, "Synced");
 
     let uri = "secret://default/default/alice/secret-password";
     let body = json!({
@@ -214,6 +215,54 @@ fn apolo_s_workflow_reaches_kubernetes() {
     let other = alice.post(JOBS, &old).expect(202).json();
     assert_ne!(other["id"], shown["id"]);
     assert_eq!(kubectl(&["get", "job", "-n", namespace, "-o", "name"]).lines().count(), 2);
+}
+
+/// Waits until the only projection of alice's project is in a state.
+fn is_projected(alice: &Actor, state: &str) {
+    wait_until(&format!("the projection is {state}"), || {
+        let list = alice.get(&format!("{}/projections", project("alice"))).expect(200).json();
+        list["items"].as_array().unwrap().iter().any(|item| item["state"] == state)
+    });
+}
+
+/// A pod would read whatever has the name, be it Tresor's or not.
+#[test]
+fn no_job_mounts_a_kubernetes_secret_that_is_not_tresor_s() {
+    let Some(cluster) = cluster() else { return };
+    let kubectl = |args: &[&str]| {
+        let output = cluster.kubectl(args).unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let Fresh { admin, home: _home, daemon: _daemon } = fresh_with(|serve| {
+        serve.arg("--kubeconfig").arg(cluster.kubeconfig());
+        serve.args(["--apolo-namespace", "foreign--{org}--{project}"]);
+    });
+    let (namespace, name) = ("foreign--default--alice", "project--default--alice--secrets");
+    kubectl(&["create", "namespace", namespace]);
+    kubectl(&["create", "secret", "generic", name, "-n", namespace, "--from-literal=pw=theirs"]);
+    let alice = admin.make_user("alice");
+    alice.post(SECRETS, &value("pw", "mine")).expect(201);
+    is_projected(&alice, "Conflict");
+
+    let secret_env = json!({ "pw": "secret://default/default/alice/pw" });
+    let job = json!({ "image": "ubuntu", "secret_env": secret_env });
+    let refused = alice.post(JOBS, &job).expect(409).json();
+    let text = refused["error"].as_str().unwrap();
+    for said in ["secret_env.pw", "not in the cluster yet", "Conflict", "`default/alice`"] {
+        assert!(text.contains(said), "{text}");
+    }
+    assert_eq!(kubectl(&["get", "job", "-n", namespace, "-o", "name"]), "");
+    let rendered = alice.post("/tresor/v1/render?project=alice", &job).expect(200).json();
+    let warnings = rendered["warnings"].as_array().unwrap();
+    let says = |text: &str| warnings.iter().any(|line| line.as_str().unwrap().contains(text));
+    assert!(says("secret_env.pw") && says("Conflict"), "{rendered}");
+
+    kubectl(&["delete", "secret", name, "-n", namespace]);
+    is_projected(&alice, "Synced");
+    alice.post(JOBS, &job).expect(202);
+    let rendered = alice.post("/tresor/v1/render?project=alice", &job).expect(200).json();
+    assert!(!rendered["warnings"].to_string().contains("secret_env"), "{rendered}");
 }
 
 #[test]

@@ -111,6 +111,9 @@ pub type Place = (ProjectPath, Option<SecretName>);
 
 /// What applies workloads to the cluster.
 pub trait Jobs: Send + Sync {
+    /// Whether there is a cluster.
+    fn has_cluster(&self) -> bool;
+
     /// Creates a Job, and returns the name that it got.
     ///
     /// # Errors

@@ -29,6 +29,10 @@ pub(crate) struct Jobber {
 }
 
 impl Jobs for WorkerHandle {
+    fn has_cluster(&self) -> bool {
+        self.kubernetes.is_some()
+    }
+
     fn create(&self, job: &Job) -> Result<String, JobError> {
         let kubernetes = self.kubernetes.as_ref().ok_or(JobError::NoCluster)?;
         let Jobber { client, runtime } = kubernetes;

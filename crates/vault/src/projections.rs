@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use authz::{List, Permit};
-use domain::{Placement, ProjectPath, ProjectionStatus, Uid};
+use authz::{List, Permit, Use};
+use domain::{
+    Namespace, Placement, ProjectPath, ProjectionState, ProjectionStatus, SecretPath, Uid,
+};
 use parking_lot::RwLock;
 
 use crate::{Vault, VaultError};
@@ -32,6 +34,23 @@ impl Vault {
         let mut statuses: Vec<_> = table.values().filter(concerns).cloned().collect();
         statuses.sort_by(|a, b| (&a.secret, &a.placement).cmp(&(&b.secret, &b.placement)));
         Ok(statuses)
+    }
+
+    /// How a secret stands under a name in a namespace, for whoever refers to it there; none while
+    /// no worker has told.
+    ///
+    /// # Errors
+    /// When there is no such secret any more.
+    pub fn projection_state(
+        &self,
+        permit: &Permit<Use, SecretPath>,
+        (namespace, name): (&Namespace, &str),
+    ) -> Result<Option<ProjectionState>, VaultError> {
+        let (head, _) = self.permitted_head(permit)?;
+        let cluster = self.settings.cluster.clone();
+        let placement = Placement { cluster, namespace: namespace.clone(), name: name.to_owned() };
+        let table = self.projections.read();
+        Ok(table.get(&(head.uid, placement)).map(|status| status.state))
     }
 
     /// Takes a worker's report of one projection.

@@ -1,7 +1,10 @@
 //! Secrets as workloads refer to them: who may, and where a reference leads.
 
 use authz::{Actor, Denied, Permit, Use, decide_use};
-use domain::{BindingKind, ProjectPath, ProjectionRule, SecretPath, SecretType};
+use domain::{
+    BindingKind, DataKey, ProjectPath, ProjectionMode, ProjectionRule, SecretName, SecretPath,
+    SecretType, kubernetes_name,
+};
 use store::Head;
 
 use crate::grants::known;
@@ -12,14 +15,15 @@ use crate::{Vault, VaultError};
 pub struct UsableSecret {
     /// Its type.
     pub kind: SecretType,
-    /// The rules of the project, which say where the secret appears for its workloads.
+    /// Those rules of the project by which it is this secret that appears for its workloads.
     pub rules: Vec<ProjectionRule>,
 }
 
 impl Vault {
     /// The right to refer to a secret in a workload of a project. A name in the project itself means
     /// the project's own secret; where it has none, the oldest one of that name that is bound to it,
-    /// as the worker projects them. A secret of another project must be bound.
+    /// as the worker projects them. A secret of another project must be the one that its name means
+    /// there: in the cluster, a reference to any other of that name would lead to that one.
     ///
     /// # Errors
     /// [`VaultError::NotFound`] when the project has no such secret; [`VaultError::NotPermitted`]; or
@@ -30,13 +34,14 @@ impl Vault {
         within: &ProjectPath,
         path: &SecretPath,
     ) -> Result<Permit<Use, SecretPath>, VaultError> {
-        let there = self.projected(path)?;
-        let bound = match there {
-            Some(_) if path.project == *within => return self.permit(actor, path.clone()),
-            None if path.project == *within => self.oldest_bound(within, path)?,
-            there => there.and_then(|head| Some((bound_as(&head, within)?, head))),
+        let is_here = path.project == *within;
+        let here = SecretPath { project: within.clone(), name: path.name.clone() };
+        let bound = match self.projected(&here)? {
+            Some(_) if is_here => return self.permit(actor, here),
+            Some(_) => None,
+            None => self.oldest_bound(within, &path.name)?,
         };
-        let Some((kind, head)) = bound else {
+        let Some((kind, head)) = bound.filter(|(_, head)| is_here || head.path == *path) else {
             // Told apart for the audit log alone: who may not look there asks in vain.
             self.permit::<Use>(actor, path.clone())?;
             return Err(VaultError::NotFound);
@@ -55,20 +60,50 @@ impl Vault {
         within: &ProjectPath,
     ) -> Result<UsableSecret, VaultError> {
         let (head, _) = self.permitted_head(permit)?;
-        if head.path.project != *within && bound_as(&head, within).is_none() {
+        let is_bound = head.path.project != *within;
+        if is_bound && bound_as(&head, within).is_none() {
             return Err(VaultError::NotPermitted(Denied::NotVisible));
         }
         let (record, _) = self.project_record(within)?;
-        Ok(UsableSecret { kind: head.kind, rules: record.rules })
+        let bound = if is_bound { self.bound_paths(within)? } else { Vec::new() };
+        let mut rules = Vec::new();
+        for rule in record.rules {
+            if !self.is_taken(within, &head, &rule, &bound)? {
+                rules.push(rule);
+            }
+        }
+        Ok(UsableSecret { kind: head.kind, rules })
+    }
+
+    /// Whether the name, or the key, that a bound secret would have under a rule is an older one's.
+    /// Different names may come to the same there: a hash tells apart what Kubernetes does not take,
+    /// and somebody may choose a name that ends in it.
+    fn is_taken(
+        &self,
+        within: &ProjectPath,
+        head: &Head,
+        rule: &ProjectionRule,
+        bound: &[SecretPath],
+    ) -> Result<bool, VaultError> {
+        let wanted = place(rule, within, &head.path.name);
+        let has_place = |path: &&SecretPath| place(rule, within, &path.name) == wanted;
+        for path in bound.iter().filter(has_place) {
+            let Some(rival) = self.projected(path)? else { continue };
+            let claims = rule.mode == ProjectionMode::Each || rival.kind == SecretType::Variable;
+            if claims && rival.uid < head.uid && bound_as(&rival, within).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn oldest_bound(
         &self,
         within: &ProjectPath,
-        wanted: &SecretPath,
+        wanted: &SecretName,
     ) -> Result<Option<(BindingKind, Head)>, VaultError> {
         let mut oldest: Option<(BindingKind, Head)> = None;
-        for path in self.bound_paths(within)?.iter().filter(|path| path.name == wanted.name) {
+        for path in self.bound_paths(within)?.iter().filter(|path| path.name == *wanted) {
             let Some(head) = self.projected(path)? else { continue };
             let is_older = oldest.as_ref().is_none_or(|(_, other)| head.uid < other.uid);
             if let (true, Some(kind)) = (is_older, bound_as(&head, within)) {
@@ -85,6 +120,16 @@ impl Vault {
             Err(VaultError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// What tells a secret from others under a rule: the name of its Kubernetes Secret, or its key in
+/// the one for all.
+fn place(rule: &ProjectionRule, within: &ProjectPath, name: &SecretName) -> String {
+    let path = SecretPath { project: within.clone(), name: name.clone() };
+    match rule.mode {
+        ProjectionMode::Each => kubernetes_name(&rule.name_pattern.apply(&path)),
+        ProjectionMode::Merged => DataKey::for_name(name).as_str().to_owned(),
     }
 }
 

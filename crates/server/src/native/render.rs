@@ -5,7 +5,7 @@ use authz::Scope;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use surfaces::render::{Resolved, Unresolved, Workload, resolve};
+use surfaces::render::{Astray, Resolved, Unresolved, Workload, resolve};
 use vault::Vault;
 
 use crate::answer::{Failure, json};
@@ -27,15 +27,29 @@ pub(super) async fn render(
     let query = query.only(&["project"])?;
     let named = query.text("project").map(|text| project_path("project", text)).transpose()?;
     let workload = Workload::read(&sent)?;
+    let has_cluster = app.worker().has_cluster();
     let (about, body) = app
         .act(caller, move |vault, actor| {
             let resolved = resolve(vault, actor, named.as_ref(), workload.clone())?;
             let manifest = resolved.workload.manifest(resolved.namespace.as_ref());
             let about = about(vault, &resolved);
-            Ok((about, Rendered { manifest, warnings: resolved.workload.warnings }))
+            let mut warnings = resolved.workload.warnings;
+            // Without a cluster it is for others to bring the secrets there.
+            if has_cluster {
+                warnings.extend(resolved.astray.iter().filter_map(warning));
+            }
+            Ok((about, Rendered { manifest, warnings }))
         })
         .await?;
     Ok(about.of(json(StatusCode::OK, &body)))
+}
+
+/// What stands in the way of a reference, where that is known.
+fn warning(astray: &Astray) -> Option<String> {
+    let (field, state) = (&astray.field, astray.state?);
+    Some(format!(
+        "{field}: the Kubernetes Secret is not the secret's (yet): it is {state}; look at the project's projections before you apply this"
+    ))
 }
 
 /// What the audit log says: the project, if anything in it was looked at, and the secrets.

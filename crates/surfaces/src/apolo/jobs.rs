@@ -1,7 +1,7 @@
 //! Jobs: real ones, in the namespace in which the project's secrets are.
 
 use authz::{List, SeenProject, decide};
-use domain::{Namespace, ProjectPath};
+use domain::{Namespace, ProjectPath, ProjectionState};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use vault::VaultError;
@@ -37,6 +37,7 @@ pub(super) fn run(context: &Context<'_>, request: &Request) -> Result<Answer, Tr
         None => first_namespace(context, &home)?,
     };
     let manifest = job_manifest(&resolved, &namespace)?;
+    check_arrived(context, &resolved)?;
     let name = context.jobs.create(&Job { namespace: namespace.clone(), manifest });
     let name = name.map_err(not_created)?;
     let shown = shown(context, request, &sent, (&home, &namespace, &name));
@@ -77,6 +78,21 @@ fn job_manifest(resolved: &Resolved, namespace: &Namespace) -> Result<Value, Tro
     let pod = pod.ok_or_else(no_job)?;
     pod.insert("automountServiceAccountToken".to_owned(), Value::Bool(false));
     Ok(job)
+}
+
+/// Every secret has to be in the cluster, as this daemon last put it there: under its name could be
+/// another project's, or one of somebody else, and the pod would read that.
+fn check_arrived(context: &Context<'_>, resolved: &Resolved) -> Result<(), Trouble> {
+    if !context.jobs.has_cluster() {
+        return Err(not_created(JobError::NoCluster));
+    }
+    let Some(astray) = resolved.astray.first() else { return Ok(()) };
+    let state = astray.state.map_or("Pending", ProjectionState::as_str);
+    let text = format!(
+        "{}: the secret is not in the cluster yet, or its name there is taken (it is {state}); look at the projections of the project `{}`, and send the job again when it is Synced",
+        astray.field, resolved.home
+    );
+    Err(say::error(StatusCode::CONFLICT, &text).into())
 }
 
 /// The job as its clients read it, the oldest and the newest.

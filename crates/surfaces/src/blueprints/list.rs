@@ -1,6 +1,6 @@
 //! `GET /secrets/`: the Kubernetes Secrets that Tresor makes, without their values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use authz::List;
 use domain::{
@@ -31,7 +31,7 @@ struct Item {
 /// All of them, or those of a namespace, by namespace and name.
 pub(super) fn all(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
     only_parameters(request, &["namespace"])?;
-    let items = items(context, request.parameter("namespace"))?;
+    let items = items(context, &Sought { namespace: request.parameter("namespace"), name: None })?;
     Ok(Answer::json(StatusCode::OK, &items))
 }
 
@@ -44,21 +44,34 @@ pub(super) fn one(context: &Context<'_>, request: &Request) -> Result<Answer, Tr
         context
             .is_about(&SecretPath { project: context.settings.blueprints_project.clone(), name });
     }
-    let found = items(context, Some(namespace))?.into_iter().find(|item| item.name == name);
-    match found {
+    let sought = Sought { namespace: Some(namespace), name: Some(name) };
+    match items(context, &sought)?.into_iter().next() {
         Some(item) => Ok(Answer::json(StatusCode::OK, &item)),
         None => Err(not_found().into()),
     }
 }
 
-fn items(context: &Context<'_>, namespace: Option<&str>) -> Result<Vec<Item>, Trouble> {
+/// Which of them.
+struct Sought<'a> {
+    namespace: Option<&'a str>,
+    name: Option<&'a str>,
+}
+
+impl Sought<'_> {
+    fn is_in(&self, namespace: &Namespace) -> bool {
+        self.namespace.is_none_or(|sought| sought == namespace.as_str())
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.name.is_none_or(|sought| sought == name)
+    }
+}
+
+fn items(context: &Context<'_>, sought: &Sought<'_>) -> Result<Vec<Item>, Trouble> {
     let mut items = BTreeSet::new();
     for project in context.vault.projects(context.actor()?)?.items {
         let rules = rules(context, &project);
-        let wanted = |rule: &&ProjectionRule| {
-            namespace.is_none_or(|namespace| namespace == rule.namespace.as_str())
-        };
-        let rules: Vec<_> = rules.iter().filter(wanted).collect();
+        let rules: Vec<_> = rules.iter().filter(|rule| sought.is_in(&rule.namespace)).collect();
         if rules.is_empty() {
             continue;
         }
@@ -68,10 +81,14 @@ fn items(context: &Context<'_>, namespace: Option<&str>) -> Result<Vec<Item>, Tr
             Err(trouble) if trouble.is_absent() => continue,
             Err(trouble) => return Err(trouble),
         };
+        let mut keys = Keys::new(|path: &SecretPath| data_keys(context, path));
         for rule in rules {
             items.extend(match rule.mode {
-                ProjectionMode::Each => each(context, &project, rule, &secrets)?,
-                ProjectionMode::Merged => merged(&project, rule, &secrets).into_iter().collect(),
+                ProjectionMode::Each => each(&mut keys, &project, (rule, sought), &secrets)?,
+                ProjectionMode::Merged => {
+                    let merged = merged(&project, rule, &secrets);
+                    merged.into_iter().filter(|item| sought.is_named(&item.name)).collect()
+                }
             });
         }
     }
@@ -90,29 +107,53 @@ fn rules(context: &Context<'_>, project: &ProjectView) -> Vec<ProjectionRule> {
     vec![ProjectionRule { mode, namespace, name_pattern }]
 }
 
-fn each(
-    context: &Context<'_>,
+fn each<F: FnMut(&SecretPath) -> Result<Vec<String>, Trouble>>(
+    keys: &mut Keys<F>,
     project: &ProjectView,
-    rule: &ProjectionRule,
+    (rule, sought): (&ProjectionRule, &Sought<'_>),
     secrets: &[SecretView],
 ) -> Result<Vec<Item>, Trouble> {
     let mut items = Vec::new();
     for view in secrets {
-        let data_keys = match data_keys(context, &view.head.path) {
-            Ok(data_keys) => data_keys,
-            // Gone or out of sight since it was listed.
-            Err(trouble) if trouble.is_absent() => continue,
-            Err(trouble) => return Err(trouble),
-        };
         let path = SecretPath { project: project.path.clone(), name: view.head.path.name.clone() };
+        let name = rule.name_pattern.apply(&path);
+        if !sought.is_named(&kubernetes_name(&name)) {
+            continue;
+        }
+        let Some(data_keys) = keys.of(&view.head.path)? else { continue };
         let kind = match view.head.kind {
             SecretType::Registry => "kubernetes.io/dockerconfigjson",
             _ => "Opaque",
         };
-        let name = rule.name_pattern.apply(&path);
         items.push(item(rule, &name, kind, data_keys, view.head.created_at));
     }
     Ok(items)
+}
+
+/// The keys of secrets. Each payload is opened once, however many rules show it.
+struct Keys<F> {
+    look: F,
+    known: BTreeMap<SecretPath, Option<Vec<String>>>,
+}
+
+impl<F: FnMut(&SecretPath) -> Result<Vec<String>, Trouble>> Keys<F> {
+    const fn new(look: F) -> Self {
+        Self { look, known: BTreeMap::new() }
+    }
+
+    /// None of a secret that is gone or out of sight since it was listed.
+    fn of(&mut self, path: &SecretPath) -> Result<Option<Vec<String>>, Trouble> {
+        if let Some(known) = self.known.get(path) {
+            return Ok(known.clone());
+        }
+        let found = match (self.look)(path) {
+            Ok(keys) => Some(keys),
+            Err(trouble) if trouble.is_absent() => None,
+            Err(trouble) => return Err(trouble),
+        };
+        self.known.insert(path.clone(), found.clone());
+        Ok(found)
+    }
 }
 
 /// A secret without a live version has no keys.
@@ -159,7 +200,32 @@ fn shown(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::{OrgName, ProjectName, ProjectPath, SecretName};
+
     use super::*;
+
+    fn secret(name: &str) -> SecretPath {
+        let (org, project) = (OrgName::default_org(), ProjectName::parse("ml").unwrap());
+        let project = ProjectPath { org, project };
+        SecretPath { project, name: SecretName::parse(name).unwrap() }
+    }
+
+    #[test]
+    fn each_secret_is_looked_at_once_however_many_rules_show_it() {
+        let mut looks = 0;
+        let mut keys = Keys::new(|path: &SecretPath| {
+            looks += 1;
+            match path.name.as_str() {
+                "gone" => Err(VaultError::NotFound.into()),
+                name => Ok(vec![name.to_owned()]),
+            }
+        });
+        for _ in 0..3 {
+            assert_eq!(keys.of(&secret("hf")).ok().flatten(), Some(vec!["hf".to_owned()]));
+            assert!(keys.of(&secret("gone")).is_ok_and(|keys| keys.is_none()));
+        }
+        assert_eq!(looks, 2);
+    }
 
     #[test]
     fn times_are_shown_as_the_platform_shows_them() {

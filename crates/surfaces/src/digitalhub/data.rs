@@ -13,6 +13,8 @@ use crate::{Answer, Context, Request, Touched, Trouble};
 
 /// The most names of one question: each is a record of its own in the audit log.
 const MAX_ASKED: usize = 256;
+/// The most bytes of values in one answer: all of it is in memory at once.
+const MAX_ANSWERED: usize = 8 << 20;
 
 /// What became of one name that was asked for.
 enum Found {
@@ -29,7 +31,7 @@ pub(super) fn read(context: &Context<'_>, request: &Request) -> Result<Answer, T
     let project = reply::project_of(request.name("project"))?;
     // Whose a secret is may have no other right in the project: each is decided on by itself.
     let seen = inside(context, &project).map(|_| ());
-    let (mut found, mut unwritten) = (Vec::new(), None);
+    let (mut found, mut unwritten, mut size) = (Vec::new(), None, 0);
     let keys = match (keys(request), &seen) {
         (Err(_), Err(_)) => BTreeSet::new(),
         (keys, _) => keys?,
@@ -39,7 +41,10 @@ pub(super) fn read(context: &Context<'_>, request: &Request) -> Result<Answer, T
         context.is_about(&path);
         match reveal(context, path)? {
             Found::Nothing => {}
-            Found::Value(revealed) => found.push(revealed),
+            Found::Value(revealed) => {
+                size = grown(size, &revealed.payload)?;
+                found.push(revealed);
+            }
             Found::Without => unwritten = unwritten.or(Some(name)),
         }
     }
@@ -54,6 +59,17 @@ pub(super) fn read(context: &Context<'_>, request: &Request) -> Result<Answer, T
         }
         _ => answer(&found),
     }
+}
+
+/// How large an answer is with one more value.
+fn grown(size: usize, payload: &Payload) -> Result<usize, Invalid> {
+    let Payload::Variable(value) = payload else { return Ok(size) };
+    let size = size.saturating_add(value.len());
+    if size > MAX_ANSWERED {
+        let fix = "must be fewer names: the values are more than 8 MiB in all";
+        return Err(Invalid::new("keys", fix));
+    }
+    Ok(size)
 }
 
 /// The names of a question, each once.
@@ -181,4 +197,23 @@ fn name_of(permit: &Permit<Update, SecretPath>) -> String {
 /// In the platform's words. What is repeated are names in the platform's alphabet.
 fn missing_secrets(names: &[String]) -> Trouble {
     reply::bad(&format!("missing secrets for {}", names.join(",")))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Plaintext;
+
+    use super::*;
+
+    #[test]
+    fn the_values_of_an_answer_are_at_most_8_mib_in_all() {
+        let value = |bytes| Payload::variable(Plaintext::new(vec![b'v'; bytes])).unwrap();
+        let half = 512 << 10;
+        let grow = |count: usize| (0..count).try_fold(0, |size, _| grown(size, &value(half)));
+        assert_eq!(grow(16).unwrap(), 8 << 20);
+        let refused = grow(17).unwrap_err();
+        assert_eq!(refused.field, "keys");
+        assert!(refused.fix.contains("fewer names"), "{refused}");
+        assert!(grown(8 << 20, &value(1)).is_err());
+    }
 }

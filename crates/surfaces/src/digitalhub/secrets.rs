@@ -16,12 +16,30 @@ pub(super) fn list(context: &Context<'_>, request: &Request) -> Result<Answer, T
     let project = reply::project_of(request.name("project"))?;
     inside(context, &project)?;
     let paging = Paging::read(request)?;
-    let query = ListQuery { kind: Some(SecretType::Variable), ..ListQuery::default() };
-    let name = request.parameter("name");
-    let is_asked = |view: &SecretView| name.is_none_or(|name| name == view.head.path.name.as_str());
-    let all = listing::secrets(context, &project, query)?.into_iter();
-    let rows = all.filter(|view| entity::is_entity(view) && is_asked(view)).map(row).collect();
+    let found = match request.parameter("name") {
+        Some(name) => named(context, &project, name)?.into_iter().collect(),
+        None => {
+            let query = ListQuery { kind: Some(SecretType::Variable), ..ListQuery::default() };
+            listing::secrets(context, &project, query)?
+        }
+    };
+    let rows = found.into_iter().filter(entity::is_entity).map(row).collect();
     Ok(reply::ok(&paging.answer(rows, |view| entity::secret(context.vault, view))))
+}
+
+/// The entity of a name, if there is one to be seen.
+fn named(
+    context: &Context<'_>,
+    project: &ProjectPath,
+    name: &str,
+) -> Result<Option<SecretView>, Trouble> {
+    // What is no name is that of none.
+    let Ok(path) = names::secret(project, name) else { return Ok(None) };
+    match look(context, &path) {
+        Ok(view) => Ok(Some(view)),
+        Err(trouble) if trouble.is_absent() => Ok(None),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 fn row(view: SecretView) -> Row<SecretView> {

@@ -16,7 +16,7 @@ mod words;
 mod workload;
 mod yaml;
 
-pub use resolve::{Resolved, Unresolved, resolve};
+pub use resolve::{Astray, Resolved, Unresolved, resolve};
 pub use workload::{Named, Place, Reference, Wants, Workload};
 pub use yaml::yaml;
 

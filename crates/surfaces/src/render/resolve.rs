@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use authz::{Actor, Permit, Scope, Use};
 use domain::{
     DataKey, Invalid, Namespace, OrgName, ProjectName, ProjectPath, ProjectionMode, ProjectionRule,
-    SecretPath, SecretType, kubernetes_name,
+    ProjectionState, SecretPath, SecretType, kubernetes_name,
 };
 use vault::{Vault, VaultError};
 
@@ -22,6 +22,17 @@ pub struct Resolved {
     pub home: ProjectPath,
     /// The secrets that it names.
     pub secrets: Vec<SecretPath>,
+    /// The references that do not lead to the secret itself, as far as is known.
+    pub astray: Vec<Astray>,
+}
+
+/// A reference to a Kubernetes Secret that does not hold exactly what it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Astray {
+    /// Where the secret is named: a JSON path.
+    pub field: String,
+    /// How the secret stands there; none while no worker has told.
+    pub state: Option<ProjectionState>,
 }
 
 /// Why a reference leads nowhere.
@@ -74,18 +85,27 @@ pub fn resolve(
         None => None,
         Some((_, first)) => Some(common_namespace(&home, &first.rules, all)?),
     };
-    let secrets = found.values().map(|found| found.path.clone()).collect();
+    let secrets = found.values().map(|found| found.path().clone()).collect();
+    let mut astray = Vec::new();
     let workload = workload.try_map(|reference| {
-        let place = found.get(&reference.secret).zip(namespace.as_ref());
-        let place = place.and_then(|(found, namespace)| found.place(&reference, namespace, &home));
-        place.ok_or_else(|| not_projected(&reference, &home))
+        let there = found.get(&reference.secret).zip(namespace.as_ref());
+        let place = there.and_then(|(found, namespace)| {
+            let place = found.place(&reference, namespace, &home)?;
+            Some((found, namespace, place))
+        });
+        let (found, namespace, place) = place.ok_or_else(|| not_projected(&reference, &home))?;
+        let state = vault.projection_state(&found.permit, (namespace, &place.secret))?;
+        if state != Some(ProjectionState::Synced) {
+            astray.push(Astray { field: reference.field, state });
+        }
+        Ok::<_, Unresolved>(place)
     })?;
-    Ok(Resolved { workload, namespace, home, secrets })
+    Ok(Resolved { workload, namespace, home, secrets, astray })
 }
 
 /// A secret that the actor may use.
 struct Found {
-    path: SecretPath,
+    permit: Permit<Use, SecretPath>,
     kind: SecretType,
     rules: Vec<ProjectionRule>,
     keys: Vec<String>,
@@ -137,7 +157,7 @@ fn look(
     reference: &Reference,
 ) -> Result<Found, Unresolved> {
     let path = path(vault, home, reference)?;
-    let found = vault.permit_use(actor, home, &path).and_then(|permit| see(vault, home, &permit));
+    let found = vault.permit_use(actor, home, &path).and_then(|permit| see(vault, home, permit));
     found.map_err(|error| match error {
         VaultError::NotFound | VaultError::VersionNotFound => {
             missing(&path, home, reference, false)
@@ -152,14 +172,18 @@ fn look(
 fn see(
     vault: &Vault,
     home: &ProjectPath,
-    permit: &Permit<Use, SecretPath>,
+    permit: Permit<Use, SecretPath>,
 ) -> Result<Found, VaultError> {
-    let usable = vault.usable(permit, home)?;
-    let keys = vault.data_keys(permit)?;
-    Ok(Found { path: permit.resource().clone(), kind: usable.kind, rules: usable.rules, keys })
+    let usable = vault.usable(&permit, home)?;
+    let keys = vault.data_keys(&permit)?;
+    Ok(Found { permit, kind: usable.kind, rules: usable.rules, keys })
 }
 
 impl Found {
+    const fn path(&self) -> &SecretPath {
+        self.permit.resource()
+    }
+
     /// Whether it has what a reference wants of it.
     fn check(&self, reference: &Reference) -> Result<(), Unresolved> {
         match &reference.wants {
@@ -171,7 +195,7 @@ impl Found {
                 "must name a secret of one value, such as one of type variable",
             )),
             Wants::Entry { field, key } if !self.keys.iter().any(|known| known == key.as_str()) => {
-                let (key, secret) = (shown(key.as_str()), shown(self.path.name.as_str()));
+                let (key, secret) = (shown(key.as_str()), shown(self.path().name.as_str()));
                 let fix = format!("must be a key of the secret `{secret}`, which has no `{key}`");
                 Err(Unresolved::Reference { invalid: Invalid::new(field, fix), denied: false })
             }
@@ -200,7 +224,7 @@ impl Found {
         };
         if let Some(each) = rule(ProjectionMode::Each) {
             // In a pattern `{project}` is the project whose rule it is, as for the worker.
-            let name = self.path.name.clone();
+            let name = self.path().name.clone();
             let path = SecretPath { project: home.clone(), name };
             let secret = kubernetes_name(&each.name_pattern.apply(&path));
             let key = match &reference.wants {
@@ -213,7 +237,7 @@ impl Found {
         let merged = rule(ProjectionMode::Merged).filter(|_| self.kind == SecretType::Variable)?;
         let secret = kubernetes_name(&merged.name_pattern.apply_to_project(home));
         // The others' entries are no business of this one's reader.
-        let key = DataKey::for_name(&self.path.name).as_str().to_owned();
+        let key = DataKey::for_name(&self.path().name).as_str().to_owned();
         Some(Place { secret, key: Some(key) })
     }
 }
