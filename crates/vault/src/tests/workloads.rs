@@ -138,7 +138,7 @@ fn a_bound_secret_appears_by_no_rule_under_which_an_older_one_has_its_place() {
     home.clock.pass_millis(1);
     bind_in(&running, "mallory", &clash, SecretType::Variable, "team");
     assert_eq!(shown(&secret("a/b")).len(), 3);
-    assert_eq!(shown(&secret_in("mallory", &clash)), [prefixed.clone()]);
+    assert_eq!(shown(&secret_in("mallory", &clash)), std::slice::from_ref(&prefixed));
     // What is no variable has no key in the one for all.
     let other = kubernetes_name("c/d");
     bind_in(&running, "ml", "c/d", SecretType::Opaque, "team");
