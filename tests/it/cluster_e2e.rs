@@ -30,6 +30,14 @@ pub(crate) fn cluster() -> Option<&'static Cluster> {
     started.as_ref().map(|(_, cluster)| cluster)
 }
 
+/// What `kubectl` prints; it must succeed.
+#[track_caller]
+pub(crate) fn kubectl(cluster: &Cluster, args: &[&str]) -> String {
+    let output = cluster.kubectl(args).unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A daemon attached to the cluster, with a project `ml` that is projected into a namespace of its
 /// own.
 pub(crate) struct Attached {
@@ -68,9 +76,7 @@ impl Attached {
 
     #[track_caller]
     pub(crate) fn kubectl(&self, args: &[&str]) -> String {
-        let output = self.cluster.kubectl(args).unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        kubectl(self.cluster, args)
     }
 
     /// The Kubernetes Secret, if there is one.

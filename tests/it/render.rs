@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Actor, Answer, opaque, project, secret};
-use crate::cluster_e2e::cluster;
+use crate::cluster_e2e::{cluster, kubectl};
 use crate::harness::{Ended, Fresh, clean, fresh, fresh_with, run, tresor, wait_until};
 use crate::leaks::{Marked, marker};
 
@@ -133,11 +133,7 @@ pub(crate) fn referred(value: &Value, out: &mut BTreeSet<(String, Option<String>
 #[test]
 fn a_real_api_server_takes_each_manifest_and_has_all_that_it_refers_to() {
     let Some(cluster) = cluster() else { return };
-    let kubectl = |args: &[&str]| {
-        let output = cluster.kubectl(args).unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let kubectl = |args: &[&str]| kubectl(cluster, args);
     let world = fresh_with(|serve| {
         serve.arg("--kubeconfig").arg(cluster.kubeconfig());
     });

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::client::{Actor, Answer, project, secret};
-use crate::cluster_e2e::cluster;
+use crate::cluster_e2e::{cluster, kubectl};
 use crate::harness::{Fresh, fresh, fresh_with, wait_until};
 use crate::render::referred;
 
@@ -143,11 +143,7 @@ fn apolos_requests_are_in_the_audit_log() {
 #[test]
 fn apolo_s_workflow_reaches_kubernetes() {
     let Some(cluster) = cluster() else { return };
-    let kubectl = |args: &[&str]| {
-        let output = cluster.kubectl(args).unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let kubectl = |args: &[&str]| kubectl(cluster, args);
     let Fresh { admin, home: _home, daemon: _daemon } = fresh_with(|serve| {
         serve.arg("--kubeconfig").arg(cluster.kubeconfig());
         serve.args(["--apolo-namespace", "platform--{org}--{project}"]);
@@ -229,11 +225,7 @@ fn is_projected(alice: &Actor, state: &str) {
 #[test]
 fn no_job_mounts_a_kubernetes_secret_that_is_not_tresor_s() {
     let Some(cluster) = cluster() else { return };
-    let kubectl = |args: &[&str]| {
-        let output = cluster.kubectl(args).unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let kubectl = |args: &[&str]| kubectl(cluster, args);
     let Fresh { admin, home: _home, daemon: _daemon } = fresh_with(|serve| {
         serve.arg("--kubeconfig").arg(cluster.kubeconfig());
         serve.args(["--apolo-namespace", "foreign--{org}--{project}"]);

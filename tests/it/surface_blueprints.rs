@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::client::Actor;
-use crate::cluster_e2e::cluster;
+use crate::cluster_e2e::{cluster, kubectl};
 use crate::harness::{fresh, fresh_with, wait_until};
 use crate::render::{referred, survives};
 
@@ -218,11 +218,7 @@ fn expected(item: &Value) -> (String, BTreeMap<String, Vec<u8>>) {
 #[test]
 fn the_four_workflows_lead_from_the_request_to_kubectl() {
     let Some(cluster) = cluster() else { return };
-    let kubectl = |args: &[&str]| {
-        let output = cluster.kubectl(args).unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let kubectl = |args: &[&str]| kubectl(cluster, args);
     for (name, workflow) in workflows() {
         let namespace = format!("flow-{name}");
         kubectl(&["create", "namespace", &namespace]);

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::client::{Actor, Answer, secret};
-use crate::cluster_e2e::cluster;
+use crate::cluster_e2e::{cluster, kubectl};
 use crate::harness::{Fresh, fresh, fresh_with, wait_until};
 
 const PROJECTS: &str = "/api/v1/projects";
@@ -204,11 +204,7 @@ fn each_value_that_is_read_or_written_is_in_the_audit_log() {
 #[test]
 fn a_projects_values_are_one_kubernetes_secret() {
     let Some(cluster) = cluster() else { return };
-    let kubectl = |args: &[&str]| {
-        let output = cluster.kubectl(args).unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let kubectl = |args: &[&str]| kubectl(cluster, args);
     kubectl(&["create", "namespace", "digitalhub"]);
     let world = fresh_with(|serve| {
         serve.arg("--kubeconfig").arg(cluster.kubeconfig());
