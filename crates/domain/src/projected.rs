@@ -12,8 +12,7 @@ use crate::{DataKey, Fields, Payload, Plaintext, RegistryLogin, SecretName};
 
 /// The `type` and `data` of a Kubernetes Secret.
 pub struct KubernetesSecret {
-    /// Its `type`; one of the two that Tresor may make. It never makes a type that has Kubernetes
-    /// mint a credential, such as `kubernetes.io/service-account-token`.
+    /// Its `type`; see [`crate::SecretType::kubernetes_type`].
     pub type_: &'static str,
     /// Its `data`, before base64.
     pub data: BTreeMap<String, Plaintext>,
@@ -22,6 +21,7 @@ pub struct KubernetesSecret {
 impl KubernetesSecret {
     /// What the payload of a secret of that name becomes.
     pub fn from_payload(payload: Payload, name: &SecretName) -> Self {
+        let type_ = payload.secret_type().kubernetes_type();
         let key = |key: &DataKey| key.as_str().to_owned();
         let data = match payload {
             Payload::Document(document) => document.project(),
@@ -29,15 +29,13 @@ impl KubernetesSecret {
                 data.into_iter().map(|(name, value)| (key(&name), value)).collect()
             }
             Payload::Registry(logins) => {
-                let data =
-                    BTreeMap::from([(".dockerconfigjson".to_owned(), docker_config(&logins))]);
-                return Self { type_: "kubernetes.io/dockerconfigjson", data };
+                BTreeMap::from([(".dockerconfigjson".to_owned(), docker_config(&logins))])
             }
             Payload::S3(fields) => renamed(&fields, &S3_KEYS),
             Payload::Ssh(fields) => renamed(&fields, &SSH_KEYS),
             Payload::Variable(value) => BTreeMap::from([(key(&DataKey::for_name(name)), value)]),
         };
-        Self { type_: "Opaque", data }
+        Self { type_, data }
     }
 }
 

@@ -40,6 +40,15 @@ impl SecretType {
         }
     }
 
+    /// The `type` of the Kubernetes Secret that it becomes: one of the two that Tresor makes. It never
+    /// makes one that has Kubernetes mint a credential, as `kubernetes.io/service-account-token`.
+    pub const fn kubernetes_type(self) -> &'static str {
+        match self {
+            Self::Registry => "kubernetes.io/dockerconfigjson",
+            Self::Document | Self::Opaque | Self::S3 | Self::Ssh | Self::Variable => "Opaque",
+        }
+    }
+
     /// The fields of a type whose fields are fixed, in the order that they are stored in; none for
     /// the others.
     pub const fn fields(self) -> &'static [&'static str] {

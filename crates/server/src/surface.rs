@@ -293,7 +293,7 @@ fn problem_of(trouble: Trouble) -> Problem {
     problem(match trouble {
         Trouble::Denied(denied) => Refused::Denied(denied),
         Trouble::Invalid(invalid) => invalid.into(),
-        Trouble::NotJson { line, column, .. } => {
+        Trouble::NotJson { line, column } => {
             let detail = format!("The body is not JSON at line {line}, column {column}.");
             Refused::Problem(Problem::new(ProblemKind::MalformedBody, detail).at("body"))
         }

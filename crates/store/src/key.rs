@@ -304,11 +304,6 @@ impl KeyRange {
         Self::of_kind(HEAD)
     }
 
-    /// All identities of secrets.
-    pub fn secret_ids() -> Self {
-        Self::of_kind(SECRET_ID)
-    }
-
     /// All tombstones.
     pub fn tombstones() -> Self {
         Self::of_kind(TOMBSTONE)

@@ -61,10 +61,6 @@ impl Request {
     /// # Errors
     /// When it is none.
     pub fn json(&self) -> Result<Value, Trouble> {
-        serde_json::from_slice(&self.body).map_err(|error| Trouble::NotJson {
-            line: error.line(),
-            column: error.column(),
-            ends_early: error.is_eof(),
-        })
+        serde_json::from_slice(&self.body).map_err(|error| Trouble::not_json(&error))
     }
 }

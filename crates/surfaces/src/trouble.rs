@@ -19,8 +19,6 @@ pub enum Trouble {
         line: usize,
         /// Where in that line.
         column: usize,
-        /// Whether it ends too early.
-        ends_early: bool,
     },
     /// An answer of the platform's own.
     Said(Box<Answer>),
@@ -29,6 +27,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Where a body stops being JSON.
+    pub fn not_json(error: &serde_json::Error) -> Self {
+        Self::NotJson { line: error.line(), column: error.column() }
+    }
+
     /// Whether it is the vault's word that the thing is not there, or not to be seen.
     pub const fn is_absent(&self) -> bool {
         matches!(

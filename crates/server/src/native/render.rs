@@ -14,9 +14,6 @@ use crate::audit::About;
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
 
-/// How many secrets the audit log names one by one.
-const MAX_NAMED: usize = 16;
-
 /// Makes a manifest of a workload, for whoever may use each secret that it refers to.
 pub(super) async fn render(
     State(app): State<App>,
@@ -54,14 +51,7 @@ fn warning(astray: &Astray) -> Option<String> {
 
 /// What the audit log says: the project, if anything in it was looked at, and the secrets.
 fn about(vault: &Vault, resolved: &Resolved) -> About {
-    if resolved.secrets.is_empty() {
-        return About::default();
-    }
-    let named = resolved.secrets.iter().take(MAX_NAMED).map(|path| vault.secret_uri(path));
-    let mut detail = format!("refers to {}", named.collect::<Vec<_>>().join(" "));
-    if let Some(more) = resolved.secrets.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
-        detail = format!("{detail} and {more} more");
-    }
+    let Some(detail) = resolved.refers_to(vault) else { return About::default() };
     About::named(vault.uri_of(&Scope::Project(resolved.home.clone()))).detail(detail)
 }
 

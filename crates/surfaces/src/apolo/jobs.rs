@@ -12,9 +12,6 @@ use super::{say, uri};
 use crate::render::{Resolved, Unresolved, Workload, resolve};
 use crate::{Answer, Context, Job, JobError, Request, Trouble};
 
-/// How many secrets the audit log names.
-const MAX_NAMED: usize = 16;
-
 /// Creates a Job in the cluster: accepted is what is there.
 pub(super) fn run(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
     let mut faults = Faults::default();
@@ -187,13 +184,8 @@ fn not_created(error: JobError) -> Trouble {
 
 /// What the audit log says: which Job, and which secrets it refers to.
 fn detail(context: &Context<'_>, resolved: &Resolved, name: &str) -> String {
-    let all = &resolved.secrets;
-    let named = all.iter().take(MAX_NAMED).map(|path| context.vault.secret_uri(path));
-    let named: Vec<_> = named.collect();
-    let more = all.len().saturating_sub(MAX_NAMED);
-    match (named.is_empty(), more) {
-        (true, _) => format!("job {name}"),
-        (false, 0) => format!("job {name} refers to {}", named.join(" ")),
-        (false, more) => format!("job {name} refers to {} and {more} more", named.join(" ")),
+    match resolved.refers_to(context.vault) {
+        Some(secrets) => format!("job {name} {secrets}"),
+        None => format!("job {name}"),
     }
 }

@@ -84,7 +84,7 @@ fn served(done: Result<Answer, Trouble>) -> Result<Answer, Trouble> {
     match done {
         Ok(answer) => Ok(marked(answer)),
         Err(Trouble::Said(answer)) => Err(marked(*answer).into()),
-        Err(Trouble::NotJson { line, column, .. }) => {
+        Err(Trouble::NotJson { line, column }) => {
             let text = format!("Expecting value: line {line} column {column}");
             Err(marked(say::error(StatusCode::BAD_REQUEST, &text)).into())
         }

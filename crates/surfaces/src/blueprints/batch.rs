@@ -1,14 +1,14 @@
 //! `POST /secrets/`: operations on secrets, each for itself and in order.
 
 use authz::{Administer, Create, Delete, Denied, Update, WholeStore, decide};
-use domain::{Invalid, NamePattern, ProjectionMode, ProjectionRule, SecretName, SecretPath};
+use domain::{Invalid, SecretName, SecretPath};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use vault::{First, NewProject, NewSecret, PayloadChange, SecretChange, SecretView, VaultError};
 
 use super::item::{Action, Malformed, Operation, read};
-use super::{detail, invalid, only_parameters};
+use super::{detail, home_rule, invalid, only_parameters};
 use crate::{Answer, Context, Outcome, Request, Touched, Trouble};
 
 /// How many operations are taken at once: each is a commit, and a record of the audit log.
@@ -37,7 +37,7 @@ pub(super) fn change(context: &Context<'_>, request: &Request) -> Result<Answer,
 
 pub(super) fn items(request: &Request) -> Result<Vec<Value>, Trouble> {
     let body = request.json().map_err(|trouble| match trouble {
-        Trouble::NotJson { line, column, .. } => {
+        Trouble::NotJson { line, column } => {
             let text = format!("JSON parse error - at line {line} column {column}");
             detail(StatusCode::BAD_REQUEST, &text).into()
         }
@@ -159,12 +159,7 @@ fn make_home(context: &Context<'_>) -> Result<bool, Trouble> {
     let path = &context.settings.blueprints_project;
     let Ok(all) = decide::<Administer, _>(actor, WholeStore, now) else { return Ok(false) };
     let permit = decide::<Administer, _>(actor, path.org.clone(), now)?;
-    let rule = ProjectionRule {
-        mode: ProjectionMode::Each,
-        namespace: context.settings.blueprints_namespace.clone(),
-        name_pattern: NamePattern::default_for(ProjectionMode::Each),
-    };
-    let new = NewProject { rules: vec![rule], ..NewProject::default() };
+    let new = NewProject { rules: vec![home_rule(context)], ..NewProject::default() };
     match context.vault.create_project(&permit, Some(&all), path, new) {
         Ok(_) | Err(VaultError::AlreadyExists) => Ok(true),
         Err(error) => Err(error.into()),

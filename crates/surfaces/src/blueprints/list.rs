@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde::Serialize;
 use vault::{ListQuery, ProjectView, SecretView, VaultError};
 
-use super::{not_found, only_parameters};
+use super::{home_rule, not_found, only_parameters};
 use crate::{Answer, Context, Request, Trouble, listing};
 
 /// A Kubernetes Secret, in the platform's order of members.
@@ -101,10 +101,7 @@ fn rules(context: &Context<'_>, project: &ProjectView) -> Vec<ProjectionRule> {
     if !is_home || !project.rules.is_empty() {
         return project.rules.clone();
     }
-    let mode = ProjectionMode::Each;
-    let namespace: Namespace = context.settings.blueprints_namespace.clone();
-    let name_pattern = domain::NamePattern::default_for(mode);
-    vec![ProjectionRule { mode, namespace, name_pattern }]
+    vec![home_rule(context)]
 }
 
 fn each<F: FnMut(&SecretPath) -> Result<Vec<String>, Trouble>>(
@@ -121,10 +118,7 @@ fn each<F: FnMut(&SecretPath) -> Result<Vec<String>, Trouble>>(
             continue;
         }
         let Some(data_keys) = keys.of(&view.head.path)? else { continue };
-        let kind = match view.head.kind {
-            SecretType::Registry => "kubernetes.io/dockerconfigjson",
-            _ => "Opaque",
-        };
+        let kind = view.head.kind.kubernetes_type();
         items.push(item(rule, &name, kind, data_keys, view.head.created_at));
     }
     Ok(items)
@@ -176,7 +170,8 @@ fn merged(project: &ProjectView, rule: &ProjectionRule, secrets: &[SecretView]) 
         return None;
     }
     let name = rule.name_pattern.apply_to_project(&project.path);
-    Some(item(rule, &name, "Opaque", keys.into_iter().collect(), project.created_at))
+    let kind = SecretType::Variable.kubernetes_type();
+    Some(item(rule, &name, kind, keys.into_iter().collect(), project.created_at))
 }
 
 fn item(

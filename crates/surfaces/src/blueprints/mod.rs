@@ -10,12 +10,12 @@ mod list;
 mod login;
 
 use api::Problem;
-use domain::Invalid;
+use domain::{Invalid, NamePattern, ProjectionMode, ProjectionRule};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
-use crate::{Access, Answer, Request, Route, Surface, Trouble, Unauthenticated};
+use crate::{Access, Answer, Context, Request, Route, Surface, Trouble, Unauthenticated};
 
 /// The interface of OCI AI Blueprints.
 pub(crate) static SURFACE: Surface = Surface {
@@ -85,6 +85,13 @@ pub(crate) static SURFACE: Surface = Surface {
     not_found,
     no_method,
 };
+
+/// The rule that puts the platform's secrets where the platform has them.
+fn home_rule(context: &Context<'_>) -> ProjectionRule {
+    let mode = ProjectionMode::Each;
+    let namespace = context.settings.blueprints_namespace.clone();
+    ProjectionRule { mode, namespace, name_pattern: NamePattern::default_for(mode) }
+}
 
 /// `{"detail": ...}`, which every refusal of the platform is.
 fn detail(status: StatusCode, text: &str) -> Answer {

@@ -52,7 +52,7 @@ fn not_an_object(request: &Request, error: &serde_json::Error) -> Trouble {
     if error.is_data() && request.json().is_ok() {
         return Invalid::new("body", "must be a JSON object of names and values").into();
     }
-    Trouble::NotJson { line: error.line(), column: error.column(), ends_early: error.is_eof() }
+    Trouble::not_json(error)
 }
 
 #[cfg(test)]

@@ -26,6 +26,22 @@ pub struct Resolved {
     pub astray: Vec<Astray>,
 }
 
+/// How many secrets the audit log names one by one.
+const MAX_NAMED: usize = 16;
+
+impl Resolved {
+    /// What the audit log says of the secrets; nothing where none is named.
+    pub fn refers_to(&self, vault: &Vault) -> Option<String> {
+        let named: Vec<_> =
+            self.secrets.iter().take(MAX_NAMED).map(|path| vault.secret_uri(path)).collect();
+        let named = Some(named.join(" ")).filter(|named| !named.is_empty())?;
+        Some(match self.secrets.len().saturating_sub(MAX_NAMED) {
+            0 => format!("refers to {named}"),
+            more => format!("refers to {named} and {more} more"),
+        })
+    }
+}
+
 /// A reference to a Kubernetes Secret that does not hold exactly what it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Astray {
