@@ -113,8 +113,12 @@ async fn answer(
     let done = tokio::task::spawn_blocking(move || {
         let _place = place;
         let credential = caller.as_ref().map(|caller| &caller.credential);
-        // Anew, since the body and the queue may have taken their time.
-        let decide = || credential.map(|shown| shown.actor(app.vault())).transpose_known();
+        // Anew, since the body and the queue may have taken their time: whose credential has ended
+        // meanwhile is nobody.
+        let decide = || match credential {
+            None => Ok(None),
+            Some(shown) => shown.actor(app.vault()).map(Some).ok_or_else(unauthorized),
+        };
         let attempt = || -> Result<(Result<Answer, Trouble>, Option<Place>), Problem> {
             let actor = decide()?;
             let mounted = app.surfaces().ok_or_else(no_such_resource)?;
@@ -144,17 +148,6 @@ async fn answer(
         let detail = "The daemon met a defect of its own; see its log.";
         Err(Problem::new(ProblemKind::Internal, detail))
     })
-}
-
-/// Whose credential has ended since it was looked at first, is nobody.
-trait TransposeKnown<T> {
-    fn transpose_known(self) -> Result<Option<T>, Problem>;
-}
-
-impl<T> TransposeKnown<T> for Option<Option<T>> {
-    fn transpose_known(self) -> Result<Option<T>, Problem> {
-        self.map(|known| known.ok_or_else(unauthorized)).transpose()
-    }
 }
 
 /// Who asks; or the answer to who does not show it.

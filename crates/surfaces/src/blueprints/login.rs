@@ -129,22 +129,14 @@ pub(super) fn fuzz(request: &Request) -> Result<(), Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
 
     fn request(content_type: &str, body: &[u8]) -> Request {
-        let essence = content_type.split(';').next().unwrap().to_owned();
-        Request {
-            names: Vec::new(),
-            query: Some(Vec::new()),
-            media_type: Some(essence),
-            content_type: Some(content_type.to_owned()),
-            user_agent: None,
-            host: None,
-            body: Bytes::copy_from_slice(body),
-        }
+        let media_type = content_type.split(';').next().map(str::to_owned);
+        let content_type = Some(content_type.to_owned());
+        Request { media_type, content_type, ..Request::of_json(body) }
     }
 
     #[test]

@@ -159,22 +159,14 @@ fn in_memory(number: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
 
     fn asked(query: &[(&str, &str)]) -> Result<Paging, String> {
         let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        let request = Request {
-            names: Vec::new(),
-            query: Some(query.iter().map(pair).collect()),
-            media_type: None,
-            content_type: None,
-            user_agent: None,
-            host: None,
-            body: Bytes::new(),
-        };
+        let query = Some(query.iter().map(pair).collect());
+        let request = Request { query, ..Request::of_json(b"") };
         Paging::read(&request).map_err(|trouble| match trouble {
             Trouble::Invalid(invalid) => invalid.field,
             _ => "something else".to_owned(),

@@ -64,15 +64,7 @@ mod tests {
     use super::*;
 
     fn read_from(body: impl Into<Bytes>) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let request = Request {
-            names: Vec::new(),
-            query: None,
-            media_type: None,
-            content_type: None,
-            user_agent: None,
-            host: None,
-            body: body.into(),
-        };
+        let request = Request::of_json(&body.into());
         let values = read(&request).map_err(|trouble| match trouble {
             Trouble::Invalid(invalid) => invalid.to_string(),
             Trouble::NotJson { .. } => "not JSON".to_owned(),
