@@ -1,7 +1,8 @@
 //! Projects and projections on the wire.
 
 use domain::{
-    Invalid, NamePattern, Namespace, ProjectName, ProjectionMode, ProjectionRule, ResourceVersion,
+    Invalid, Labels, NamePattern, Namespace, ProjectName, ProjectionMode, ProjectionRule,
+    ResourceVersion,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +22,14 @@ pub struct RuleBody {
     /// The Kubernetes Secret's name; `{name}` when left out, and `{project}` for a merged rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_pattern: Option<String>,
+    /// Labels for each Kubernetes Secret.
+    #[serde(default, skip_serializing_if = "UniqueMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub labels: UniqueMap<String>,
+    /// Whether each Kubernetes Secret gets the labels of its secret too; not in a `merged` rule.
+    /// Whoever writes a secret then says what the cluster's own controllers find by a label.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret_labels: bool,
 }
 
 impl RuleBody {
@@ -30,7 +39,13 @@ impl RuleBody {
             None => NamePattern::default_for(mode),
             Some(pattern) => NamePattern::parse(mode, pattern)?,
         };
-        Ok(ProjectionRule { mode, namespace: Namespace::parse(&self.namespace)?, name_pattern })
+        let namespace = Namespace::parse(&self.namespace)?;
+        let labels = Labels::parse(self.labels.0.clone());
+        let labels = labels.map_err(|wrong| Invalid::new("labels", wrong.fix))?;
+        let secret_labels = self.secret_labels;
+        let rule = ProjectionRule { mode, namespace, name_pattern, labels, secret_labels };
+        rule.check()?;
+        Ok(rule)
     }
 }
 
@@ -40,6 +55,8 @@ impl From<&ProjectionRule> for RuleBody {
             mode: rule.mode.as_str().to_owned(),
             namespace: rule.namespace.as_str().to_owned(),
             name_pattern: Some(rule.name_pattern.as_str().to_owned()),
+            labels: UniqueMap(rule.labels.as_map().clone()),
+            secret_labels: rule.secret_labels,
         }
     }
 }

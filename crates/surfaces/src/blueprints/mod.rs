@@ -90,7 +90,7 @@ pub(crate) static SURFACE: Surface = Surface {
 fn home_rule(context: &Context<'_>) -> ProjectionRule {
     let mode = ProjectionMode::Each;
     let namespace = context.settings.blueprints_namespace.clone();
-    ProjectionRule { mode, namespace, name_pattern: NamePattern::default_for(mode) }
+    ProjectionRule::new(mode, namespace, NamePattern::default_for(mode))
 }
 
 /// `{"detail": ...}`, which every refusal of the platform is.
