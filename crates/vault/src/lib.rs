@@ -13,6 +13,8 @@
 
 mod access;
 mod bindings;
+mod common;
+mod consumers;
 mod draft;
 mod error;
 mod feed;
@@ -36,6 +38,7 @@ mod usage;
 mod views;
 mod watch;
 mod workloads;
+mod workspaces;
 
 use std::sync::Arc;
 
@@ -49,9 +52,10 @@ pub use access::{AccessPermit, Review, Reviewed};
 pub use bindings::{
     BindingPermit, MAX_BINDINGS, Rebinding, Sharing, Targets, UnbindingPermit, unusable,
 };
+pub use consumers::{ConsumerChange, ConsumerView, NewConsumer, ReferenceRole, ReferenceView};
 pub use error::VaultError;
 pub use feed::{FeedChange, FeedPage, FeedSnapshot, ProjectFeed, SecretFeed};
-pub use grants::{GrantPermit, NewGrant};
+pub use grants::{GrantPermit, NewGrant, RightsChange};
 pub use history::Versions;
 pub use lists::{ListQuery, MAX_LOOKED, MAX_SORTED, Since, Sort};
 pub use principals::{Member, NewPrincipal, PrincipalChange};
@@ -68,8 +72,9 @@ pub use views::{
 };
 pub use watch::{Happening, Happenings};
 pub use workloads::UsableSecret;
+pub use workspaces::WorkspaceChange;
 
-pub use store::{Binding, ChangeKind, PrincipalKind, VersionInfo, VersionState};
+pub use store::{Binding, ChangeKind, ConsumerKind, PrincipalKind, VersionInfo, VersionState};
 
 /// What the operator decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +94,11 @@ pub struct Settings {
     pub users_create_projects: bool,
     /// Projects that no user makes: what lies in them is not for whoever comes first to own.
     pub reserved_projects: Vec<ProjectPath>,
+    /// The project in which secrets are made on account of the projects that they are bound to, if
+    /// there is one; see [`Vault::create_common_secret`].
+    pub common_home: Option<ProjectPath>,
+    /// Whether everyone makes secrets there that are bound to no project.
+    pub common_home_is_open: bool,
 }
 
 impl Default for Settings {
@@ -102,6 +112,8 @@ impl Default for Settings {
             own_project_rules: Vec::new(),
             users_create_projects: false,
             reserved_projects: Vec::new(),
+            common_home: None,
+            common_home_is_open: false,
         }
     }
 }
