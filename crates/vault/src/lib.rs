@@ -52,6 +52,7 @@ pub use access::{AccessPermit, Review, Reviewed};
 pub use bindings::{
     BindingPermit, MAX_BINDINGS, Rebinding, Sharing, Targets, UnbindingPermit, unusable,
 };
+pub use common::CommonHome;
 pub use consumers::{ConsumerChange, ConsumerView, NewConsumer, ReferenceRole, ReferenceView};
 pub use error::VaultError;
 pub use feed::{FeedChange, FeedPage, FeedSnapshot, ProjectFeed, SecretFeed};
@@ -94,11 +95,8 @@ pub struct Settings {
     pub users_create_projects: bool,
     /// Projects that no user makes: what lies in them is not for whoever comes first to own.
     pub reserved_projects: Vec<ProjectPath>,
-    /// The project in which secrets are made on account of the projects that they are bound to, if
-    /// there is one; see [`Vault::create_common_secret`].
-    pub common_home: Option<ProjectPath>,
-    /// Whether everyone makes secrets there that are bound to no project.
-    pub common_home_is_open: bool,
+    /// Where secrets are made on account of the projects that they are bound to, if anywhere.
+    pub common_home: Option<CommonHome>,
 }
 
 impl Default for Settings {
@@ -113,7 +111,6 @@ impl Default for Settings {
             users_create_projects: false,
             reserved_projects: Vec::new(),
             common_home: None,
-            common_home_is_open: false,
         }
     }
 }

@@ -365,7 +365,7 @@ impl Vault {
     ) -> Result<Grant, VaultError> {
         let path = personal_path(&user.name)?;
         let key = Key::project(&path);
-        if self.engine.read(&key)?.is_some() {
+        if self.engine.read(&key)?.is_some() || self.settings.reserved_projects.contains(&path) {
             let fix = "must not be the name of a project: each user gets one of the same name";
             return Err(Invalid::new("metadata.name", fix).into());
         }

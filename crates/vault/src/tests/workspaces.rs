@@ -18,13 +18,10 @@ fn name(text: &str) -> PrincipalName {
 
 /// A store with a common home, and the workspaces `w` and `v`.
 fn with_home(open: bool) -> (Home, Running) {
-    let settings = Settings {
-        common_home: Some(project(HOME)),
-        common_home_is_open: open,
-        ..Settings::default()
-    };
+    let common = CommonHome { project: project(HOME), rules: vec![rule("home")], open };
+    let settings = Settings { common_home: Some(common), ..Settings::default() };
     let (home, running) = Running::with_settings(settings);
-    for name in [HOME, "w", "v"] {
+    for name in ["w", "v"] {
         running.make_project(name, Vec::new());
     }
     (home, running)
@@ -79,8 +76,7 @@ impl Running {
 
     fn seen(&self, actor: &Actor, within: Option<&str>) -> Vec<String> {
         let within = within.map(project);
-        let found =
-            self.vault.secrets_seen_by_binding(actor, &project(HOME), within.as_ref()).unwrap();
+        let found = self.vault.common_secrets(actor, within.as_ref(), &|_| true).unwrap();
         found.iter().map(|view| view.head.path.name.to_string()).collect()
     }
 }
@@ -106,6 +102,17 @@ fn who_makes_secrets_in_each_project_makes_one_that_is_bound_to_them_and_owns_it
     let refused = running.vault.create_common_secret(&alice, &elsewhere, &[project("w")], new);
     refused!(refused, VaultError::NotPermitted(_));
     running.check_records();
+    // The home was made with the first of them, and as the settings say.
+    let (record, _) = running.vault.project_record(&project(HOME)).unwrap();
+    assert_eq!(record.rules, [rule("home")]);
+}
+
+#[test]
+fn a_home_that_is_somebody_s_own_project_takes_nothing() {
+    let (_home, running) = with_home(false);
+    running.member(HOME, &[]);
+    let refused = running.common(&running.admin, "a", &[]);
+    refused!(refused, VaultError::Invalid(wrong) if wrong.field == "project");
 }
 
 #[test]
@@ -133,11 +140,16 @@ fn who_lists_all_projects_of_a_secret_sees_it_without_reading_it() {
     running.common(&running.admin, "in-w", &["w"]).unwrap();
     running.common(&running.admin, "in-both", &["w", "v"]).unwrap();
     running.common(&running.admin, "nowhere", &[]).unwrap();
-    running.bind("in-w", &[]).err();
     assert_eq!(running.seen(&manager, None), ["in-w"]);
     assert_eq!(running.seen(&manager, Some("w")), ["in-both", "in-w"]);
     assert_eq!(running.seen(&manager, Some("v")), [""; 0]);
     assert_eq!(running.seen(&member, None), [""; 0]);
+    assert_eq!(running.seen(&running.admin, None), ["in-both", "in-w", "nowhere"]);
+    running.common(&member, "own", &["w"]).unwrap();
+    assert_eq!(running.seen(&member, None), ["own"]);
+    assert_eq!(running.seen(&member, Some("w")), ["own"]);
+    assert_eq!(running.seen(&member, Some("v")), [""; 0]);
+    running.vault.delete_secret(&running.may(at_home("own")), None).unwrap();
     assert!(running.vault.is_seen_by_binding(&manager, &at_home("in-w")).unwrap());
     for hidden in ["in-both", "nowhere", "absent"] {
         assert!(!running.vault.is_seen_by_binding(&manager, &at_home(hidden)).unwrap());
