@@ -1,14 +1,16 @@
 //! Projects and projections on the wire.
 
+use std::collections::BTreeMap;
+
 use domain::{
     Invalid, Labels, NamePattern, Namespace, ProjectName, ProjectionMode, ProjectionRule,
     ResourceVersion,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::ListMetadata;
 use crate::object::{nullable, nullable_objects, object, objects};
+use crate::{ListMetadata, UniqueMap};
 
 /// A projection rule.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -23,13 +25,16 @@ pub struct RuleBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_pattern: Option<String>,
     /// Labels for each Kubernetes Secret.
-    #[serde(default, skip_serializing_if = "UniqueMap::is_empty")]
-    #[schema(value_type = BTreeMap<String, String>)]
-    pub labels: UniqueMap<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique")]
+    pub labels: BTreeMap<String, String>,
     /// Whether each Kubernetes Secret gets the labels of its secret too; not in a `merged` rule.
     /// Whoever writes a secret then says what the cluster's own controllers find by a label.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret_labels: bool,
+}
+
+fn unique<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    UniqueMap::deserialize(from).map(|map| map.0)
 }
 
 impl RuleBody {
@@ -40,7 +45,7 @@ impl RuleBody {
             Some(pattern) => NamePattern::parse(mode, pattern)?,
         };
         let namespace = Namespace::parse(&self.namespace)?;
-        let labels = Labels::parse(self.labels.0.clone());
+        let labels = Labels::parse(self.labels.clone());
         let labels = labels.map_err(|wrong| Invalid::new("labels", wrong.fix))?;
         let secret_labels = self.secret_labels;
         let rule = ProjectionRule { mode, namespace, name_pattern, labels, secret_labels };
@@ -55,7 +60,7 @@ impl From<&ProjectionRule> for RuleBody {
             mode: rule.mode.as_str().to_owned(),
             namespace: rule.namespace.as_str().to_owned(),
             name_pattern: Some(rule.name_pattern.as_str().to_owned()),
-            labels: UniqueMap(rule.labels.as_map().clone()),
+            labels: rule.labels.as_map().clone(),
             secret_labels: rule.secret_labels,
         }
     }

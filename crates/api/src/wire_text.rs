@@ -58,13 +58,6 @@ impl<V> Default for UniqueMap<V> {
     }
 }
 
-impl<V> UniqueMap<V> {
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for UniqueMap<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(UniqueVisitor(PhantomData))
