@@ -16,6 +16,8 @@ use crate::{Answer, Request, Trouble};
 pub struct Surface {
     /// What it is called in the configuration, and in front of its operations.
     pub name: &'static str,
+    /// Its description, in OpenAPI 3.1: an operation for each route.
+    pub document: &'static str,
     /// Its routes.
     pub routes: &'static [Route],
     /// What its paths begin with, for those that are no route.

@@ -26,6 +26,7 @@ const VERSION: HeaderValue =
 /// The interface of Neu.ro and Apolo.
 pub(crate) static SURFACE: Surface = Surface {
     name: "apolo",
+    document: include_str!("../../openapi/apolo.json"),
     routes: &ROUTES,
     prefixes: &["/apolo"],
     scheme: None,

@@ -20,6 +20,7 @@ use crate::{Access, Answer, Context, Request, Route, Surface, Trouble, Unauthent
 /// The interface of OCI AI Blueprints.
 pub(crate) static SURFACE: Surface = Surface {
     name: "blueprints",
+    document: include_str!("../../openapi/blueprints.json"),
     routes: &[
         Route {
             method: Method::POST,

@@ -21,6 +21,7 @@ use crate::{Access, Context, Route, Surface, Trouble};
 /// The interface of Digital Hub.
 pub(crate) static SURFACE: Surface = Surface {
     name: "digitalhub",
+    document: include_str!("../../openapi/digitalhub.json"),
     routes: &ROUTES,
     prefixes: &["/api/v1/-", PROJECTS, AUTH, CONFIGURATION],
     scheme: None,
