@@ -132,6 +132,12 @@ impl Vault {
         Some(self.principal_view(&found))
     }
 
+    /// The name of the user of an identity.
+    pub fn user_of(&self, uid: Uid) -> Option<String> {
+        let found = self.rights.principal(uid)?;
+        (found.record.kind == PrincipalKind::User).then(|| found.record.name.clone())
+    }
+
     /// Shuts a principal out or lets it in again, or replaces a group's members. When this returns,
     /// whoever lost a right has lost it.
     ///
@@ -365,7 +371,8 @@ impl Vault {
     ) -> Result<Grant, VaultError> {
         let path = personal_path(&user.name)?;
         let key = Key::project(&path);
-        if self.engine.read(&key)?.is_some() {
+        let is_kept = self.settings.reserved_projects.contains(&path);
+        if is_kept || self.engine.read(&key)?.is_some() {
             let fix = "must not be the name of a project: each user gets one of the same name";
             return Err(Invalid::new("metadata.name", fix).into());
         }
