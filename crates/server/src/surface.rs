@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use domain::Invalid;
 use http::request::Parts;
-use http::{Extensions, HeaderValue, Method, Uri, header};
+use http::{Extensions, HeaderValue, Method, header};
 use percent_encoding::percent_decode_str;
 use surfaces::{Access, Answer, Context, Place, Route, Settings, Surface, Touched, Trouble};
 use vault::{Vault, VaultError};
@@ -45,17 +45,21 @@ pub(crate) fn routes(app: &App) -> Router<App> {
 }
 
 /// A path that is no route, in the words of whom it may have been meant for.
-pub(crate) async fn not_found(State(app): State<App>, uri: Uri) -> Response {
-    match owner(&app, uri.path()) {
-        Some(surface) => plain((surface.not_found)()),
+pub(crate) async fn not_found(State(app): State<App>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match owner(&app, parts.uri.path()) {
+        Some(surface) => guarded(&app, surface, &parts, surface.not_found).await,
         None => Failure(no_such_resource()).into_response(),
     }
 }
 
 /// A method that a path does not have.
-pub(crate) async fn no_method(State(app): State<App>, uri: Uri, method: Method) -> Response {
-    match owner(&app, uri.path()) {
-        Some(surface) => plain((surface.no_method)(&method)),
+pub(crate) async fn no_method(State(app): State<App>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match owner(&app, parts.uri.path()) {
+        Some(surface) => {
+            guarded(&app, surface, &parts, || (surface.no_method)(&parts.method)).await
+        }
         None => {
             let detail = "This path exists, and not for this method. See the Allow header.";
             Failure(Problem::new(ProblemKind::MethodNotAllowed, detail)).into_response()
@@ -64,12 +68,34 @@ pub(crate) async fn no_method(State(app): State<App>, uri: Uri, method: Method) 
 }
 
 fn owner(app: &App, path: &str) -> Option<&'static Surface> {
-    let mounted = app.surfaces()?;
-    let begins = |prefix: &&str| {
+    let surfaces = app.surfaces()?.surfaces.iter().copied();
+    let mut owners = surfaces.filter(|surface| is_below(path, surface.prefixes));
+    owners.next()
+}
+
+fn is_below(path: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| {
         path.strip_prefix(*prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
-    };
-    mounted.surfaces.iter().copied().find(|surface| surface.prefixes.iter().any(begins))
+    })
+}
+
+/// An answer that is no route's; where the surface guards its paths, for those it knows.
+async fn guarded(
+    app: &App,
+    surface: &Surface,
+    parts: &Parts,
+    answer: impl FnOnce() -> Answer,
+) -> Response {
+    if is_below(parts.uri.path(), surface.guarded) {
+        let peer = peer(&parts.extensions);
+        match Caller::identify(app, &parts.headers, peer, surface.scheme).await {
+            Ok(_) => {}
+            Err(Unknown::Because(why)) => return plain((surface.unauthenticated)(why)),
+            Err(Unknown::Problem(problem)) => return refused(surface, &problem),
+        }
+    }
+    plain(answer())
 }
 
 async fn serve(

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use api::Problem;
 use authz::Actor;
-use domain::{Namespace, ProjectPath, SecretName, SecretPath, Timestamp};
+use domain::{Namespace, ProjectName, ProjectPath, SecretName, SecretPath, Timestamp};
 use http::Method;
 use serde_json::Value;
 use vault::Vault;
@@ -22,6 +22,8 @@ pub struct Surface {
     pub routes: &'static [Route],
     /// What its paths begin with, for those that are no route.
     pub prefixes: &'static [&'static str],
+    /// Below which paths who does not show who they are is told so, and not which paths there are.
+    pub guarded: &'static [&'static str],
     /// The scheme that it wants beside Bearer and Basic, if it has one of its own.
     pub scheme: Option<&'static str>,
     /// The answer to who does not show who they are.
@@ -86,6 +88,8 @@ pub struct Settings {
     pub blueprints_project: ProjectPath,
     /// The namespace in which they appear.
     pub blueprints_namespace: Namespace,
+    /// What the project is called in which an organization's own secrets of Chariot live.
+    pub chariot_organization_project: ProjectName,
     /// Where clients reach the daemon, when that is not where they believe to.
     pub public_url: Option<String>,
 }
@@ -188,7 +192,11 @@ pub const DIGITALHUB_NAMES: &str = "proj-secrets-{project}";
 
 /// All surfaces, by name.
 pub fn surfaces() -> &'static [&'static Surface] {
-    static ALL: [&Surface; 3] =
-        [&crate::apolo::SURFACE, &crate::blueprints::SURFACE, &crate::digitalhub::SURFACE];
+    static ALL: [&Surface; 4] = [
+        &crate::apolo::SURFACE,
+        &crate::blueprints::SURFACE,
+        &crate::chariot::SURFACE,
+        &crate::digitalhub::SURFACE,
+    ];
     &ALL
 }

@@ -29,6 +29,7 @@ pub(crate) static SURFACE: Surface = Surface {
     document: include_str!("../../openapi/apolo.json"),
     routes: &ROUTES,
     prefixes: &["/apolo"],
+    guarded: &[],
     scheme: None,
     unauthenticated: |why| marked(say::unauthenticated(why)),
     refuse: |problem| marked(say::refused(problem)),

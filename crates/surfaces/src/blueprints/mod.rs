@@ -80,6 +80,7 @@ pub(crate) static SURFACE: Surface = Surface {
         },
     ],
     prefixes: &["/secrets", "/login"],
+    guarded: &[],
     scheme: Some("Token"),
     unauthenticated,
     refuse,

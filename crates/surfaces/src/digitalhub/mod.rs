@@ -24,6 +24,7 @@ pub(crate) static SURFACE: Surface = Surface {
     document: include_str!("../../openapi/digitalhub.json"),
     routes: &ROUTES,
     prefixes: &["/api/v1/-", PROJECTS, AUTH, CONFIGURATION],
+    guarded: &[],
     scheme: None,
     unauthenticated: reply::unauthenticated,
     refuse: reply::refuse,
