@@ -32,6 +32,7 @@ pub fn surface_body(sent: &[u8]) -> bool {
     let read = |body: &[u8]| {
         let request = Request::of_json(body);
         let mut done = crate::blueprints::fuzz(&request);
+        done.extend(crate::chariot::fuzz(&request));
         done.extend(crate::digitalhub::fuzz(&request));
         done.extend(crate::apolo::fuzz(&request));
         done
@@ -127,6 +128,15 @@ mod tests {
             ),
             ("project", r#"{"kind":"project","name":"ml","spec":{"source":"./"}}"#.to_owned()),
             ("secret", r#"{"key":"a","value":"dmFsdWU=","org_name":"default"}"#.to_owned()),
+            ("item", r#"{"name":"hf","_type":"secret/Custom","value":"hf_token"}"#.to_owned()),
+            (
+                "items",
+                r#"{"name":"s3","_type":"secret/S3","value":{"accessKeyId":"AKIA","secretAccessKey":"s"}}"#.to_owned(),
+            ),
+            (
+                "pull",
+                r#"{"name":"r","_type":"secret/ContainerRegistry","value":{"registries":[{"server":"r","username":"u","password":"p"}]}}"#.to_owned(),
+            ),
             ("values", r#"{"a":"1","b":2,"c":true}"#.to_owned()),
         ];
         let seeds = seeds.map(|(name, text)| (name, text.into_bytes()));

@@ -8,6 +8,7 @@
 mod answer;
 mod apolo;
 mod blueprints;
+mod chariot;
 mod digitalhub;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use audit::AuditLog;
 use crypto::{Keyring, StoreId, Unlock};
-use domain::{Clock, NamePattern, ProjectionMode, RuleTemplate};
+use domain::{Clock, NamePattern, OrgName, ProjectPath, ProjectionMode, RuleTemplate};
 use store::{DataDir, SledEngine, SledOptions};
 use vault::Vault;
 use zeroize::Zeroizing;
@@ -148,7 +148,13 @@ fn vault_settings(settings: &Settings) -> vault::Settings {
             surfaces::DIGITALHUB_NAMES,
         ),
         users_create_projects: settings.create_projects == Makers::Users,
-        reserved_projects: vec![settings.blueprints_project.0.clone()],
+        reserved_projects: vec![
+            settings.blueprints_project.0.clone(),
+            ProjectPath {
+                org: OrgName::default_org(),
+                project: settings.chariot_organization_project.0.clone(),
+            },
+        ],
     }
 }
 

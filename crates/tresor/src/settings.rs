@@ -82,6 +82,8 @@ pub struct Settings {
     pub blueprints_project: Home,
     /// The namespace in which they appear.
     pub blueprints_namespace: InNamespace,
+    /// The project of an organization's own secrets, for Chariot's clients.
+    pub chariot_organization_project: InProject,
     /// The namespace of projects that Digital Hub's clients make.
     pub digitalhub_namespace: Option<Namespaces>,
     /// The namespaces of users' own projects, for Apolo's clients.
@@ -183,6 +185,24 @@ impl FromStr for InNamespace {
     }
 }
 
+/// A project's name, in any organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InProject(pub ProjectName);
+
+impl Default for InProject {
+    fn default() -> Self {
+        Self(ProjectName::parse("organization").expect("a segment of letters"))
+    }
+}
+
+impl FromStr for InProject {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        ProjectName::parse(text).map(Self)
+    }
+}
+
 /// The namespaces of several projects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespaces(pub NamespacePattern);
@@ -269,12 +289,12 @@ macro_rules! row {
 }
 
 /// Every platform there is.
-const ALL_SURFACES: &str = "apolo,blueprints,digitalhub";
+const ALL_SURFACES: &str = "apolo,blueprints,chariot,digitalhub";
 
 use Form::{Address, As, Flag, Lease, Levels, Number, Path, Text};
 
 #[rustfmt::skip]
-pub(crate) static TABLE: [Setting; 32] = [
+pub(crate) static TABLE: [Setting; 33] = [
     row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
         "The directory that holds keyring and store; `tresor init` makes it."),
     row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
@@ -335,6 +355,8 @@ pub(crate) static TABLE: [Setting; 32] = [
         "Where AI Blueprints' secrets live; an administrator's first secret makes the project."),
     row!(blueprints_namespace, "blueprints-namespace", As("a namespace of Kubernetes", "NAMESPACE"), Some("default"), "blueprints", set,
         "The namespace in which they appear, when the project is made."),
+    row!(chariot_organization_project, "chariot-organization-project", As("a project's name", "PROJECT"), Some("organization"), "shared", set,
+        "The project, in each organization, of the secrets that are the organization's own to Chariot's clients; its administrator's first one makes it."),
     row!(digitalhub_namespace, "digitalhub-namespace", As("a namespace of Kubernetes, in which {org} and {project} may stand", "NAMESPACE"), None, "digitalhub", set_some,
         "The namespace of projects that are made over Digital Hub's interface: `proj-secrets-PROJECT` appears there."),
     row!(apolo_namespace, "apolo-namespace", As("a namespace of Kubernetes, in which {org} and {project} may stand", "NAMESPACE"), None, "platform--{org}--{project}", set_some,
@@ -374,6 +396,7 @@ impl Default for Settings {
             create_projects: Makers::default(),
             blueprints_project: Home::default(),
             blueprints_namespace: InNamespace::default(),
+            chariot_organization_project: InProject::default(),
             digitalhub_namespace: None,
             apolo_namespace: None,
         };
