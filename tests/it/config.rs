@@ -53,6 +53,7 @@ fn each_fault_in_the_file_is_refused_with_its_line_its_key_and_its_fix() {
         ("create-projects = \"all\"", 1, "create-projects: this does not fit; it takes admin"),
         ("blueprints-project = \"a/b/c\"", 1, "blueprints-project: this does not fit"),
         ("blueprints-namespace = \"kube-system\"", 1, "blueprints-namespace: this does not fit"),
+        ("chariot-organization-project = \"a/b\"", 1, "chariot-organization-project: this does"),
         ("digitalhub-namespace = \"{name}\"", 1, "digitalhub-namespace: this does not fit"),
         ("apolo-namespace = \"A\"", 1, "apolo-namespace: this does not fit"),
         ("\nlisten = 127.0.0.1:1", 2, "this is no TOML"),

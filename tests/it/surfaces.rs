@@ -20,8 +20,8 @@ use crate::harness::{Daemon, Home};
 const PASSWORD: &str = "tremendous oval penguin 55";
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 /// Where each surface's contract is, and how its rows are called.
-const CONTRACTS: [(&str, &str); 3] =
-    [("apolo", "AP-"), ("blueprints", "BP-"), ("digitalhub", "DH-")];
+const CONTRACTS: [(&str, &str); 4] =
+    [("apolo", "AP-"), ("blueprints", "BP-"), ("chariot", "CH-"), ("digitalhub", "DH-")];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,7 +224,7 @@ impl Running {
     fn ask(&self, step: &Step) -> Answer {
         let (method, path) = step.request.split_once(' ').unwrap();
         let credential = match step.who.strip_prefix("header:") {
-            Some(raw) => Some(raw.to_owned()),
+            Some(raw) => Some(self.fill(raw)),
             None if step.who == "nobody" => None,
             None => Some(TEMPLATE.credentials[step.who.as_str()].clone()),
         };
@@ -299,6 +299,11 @@ fn apolo_answers_as_its_contract_says() {
 #[test]
 fn blueprints_answers_as_its_contract_says() {
     run("blueprints");
+}
+
+#[test]
+fn chariot_answers_as_its_contract_says() {
+    run("chariot");
 }
 
 #[test]

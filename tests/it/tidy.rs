@@ -121,6 +121,7 @@ fn every_test_that_a_document_names_exists() {
         "crates/store/STORE.md",
         "crates/surfaces/APOLO.md",
         "crates/surfaces/BLUEPRINTS.md",
+        "crates/surfaces/CHARIOT.md",
         "crates/surfaces/DIGITALHUB.md",
     ] {
         for word in read(document).split('`').skip(1).step_by(2) {

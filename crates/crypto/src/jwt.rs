@@ -32,6 +32,8 @@ pub struct JwtClaims<'a> {
 pub struct JwtToken {
     /// The token's record.
     pub jti: Uid,
+    /// From when on it is refused.
+    pub expires_at: Timestamp,
 }
 
 /// The claims as they are written: these, once each, in this order.
@@ -103,7 +105,8 @@ impl Keyring {
         let ours = claims.iss == ISSUER && claims.aud == self.store_id().to_string();
         let alive = now.unix_millis() / 1000 < claims.exp;
         let jti = Uid::parse(&claims.jti).ok()?;
-        (ours && alive).then_some(JwtToken { jti })
+        let expires_at = Timestamp::from_unix_millis(claims.exp.saturating_mul(1000));
+        (ours && alive).then_some(JwtToken { jti, expires_at })
     }
 }
 

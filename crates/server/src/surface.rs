@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use domain::Invalid;
 use http::request::Parts;
-use http::{Extensions, HeaderValue, Method, Uri, header};
+use http::{Extensions, HeaderValue, Method, header};
 use percent_encoding::percent_decode_str;
 use surfaces::{Access, Answer, Context, Place, Route, Settings, Surface, Touched, Trouble};
 use vault::{Vault, VaultError};
@@ -45,17 +45,24 @@ pub(crate) fn routes(app: &App) -> Router<App> {
 }
 
 /// A path that is no route, in the words of whom it may have been meant for.
-pub(crate) async fn not_found(State(app): State<App>, uri: Uri) -> Response {
-    match owner(&app, uri.path()) {
-        Some(surface) => plain((surface.not_found)()),
+pub(crate) async fn not_found(State(app): State<App>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match owner(&app, parts.uri.path()) {
+        Some(surface) => {
+            guarded(&app, surface, &parts, || (surface.not_found)(parts.uri.path())).await
+        }
         None => Failure(no_such_resource()).into_response(),
     }
 }
 
 /// A method that a path does not have.
-pub(crate) async fn no_method(State(app): State<App>, uri: Uri, method: Method) -> Response {
-    match owner(&app, uri.path()) {
-        Some(surface) => plain((surface.no_method)(&method)),
+pub(crate) async fn no_method(State(app): State<App>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match owner(&app, parts.uri.path()) {
+        Some(surface) => {
+            let answer = || (surface.no_method)(&parts.method, parts.uri.path());
+            guarded(&app, surface, &parts, answer).await
+        }
         None => {
             let detail = "This path exists, and not for this method. See the Allow header.";
             Failure(Problem::new(ProblemKind::MethodNotAllowed, detail)).into_response()
@@ -64,12 +71,39 @@ pub(crate) async fn no_method(State(app): State<App>, uri: Uri, method: Method) 
 }
 
 fn owner(app: &App, path: &str) -> Option<&'static Surface> {
-    let mounted = app.surfaces()?;
-    let begins = |prefix: &&str| {
-        path.strip_prefix(*prefix)
+    let surfaces = app.surfaces()?.surfaces.iter().copied();
+    // One's prefix may lie below another's.
+    surfaces
+        .filter_map(|surface| Some((begins(path, surface.prefixes)?, surface)))
+        .max_by_key(|(length, _)| *length)
+        .map(|(_, surface)| surface)
+}
+
+/// The length of the longest prefix that a path begins with, if it begins with one.
+fn begins(path: &str, prefixes: &[&str]) -> Option<usize> {
+    let is_below = |prefix: &&&str| {
+        path.strip_prefix(**prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
     };
-    mounted.surfaces.iter().copied().find(|surface| surface.prefixes.iter().any(begins))
+    prefixes.iter().filter(is_below).map(|prefix| prefix.len()).max()
+}
+
+/// An answer that is no route's; where the surface guards its paths, for those it knows.
+async fn guarded(
+    app: &App,
+    surface: &Surface,
+    parts: &Parts,
+    answer: impl FnOnce() -> Answer,
+) -> Response {
+    if begins(parts.uri.path(), surface.guarded).is_some() {
+        let peer = peer(&parts.extensions);
+        match Caller::identify(app, &parts.headers, peer, surface.scheme).await {
+            Ok(_) => {}
+            Err(Unknown::Because(why)) => return plain((surface.unauthenticated)(why)),
+            Err(Unknown::Problem(problem)) => return refused(surface, &problem),
+        }
+    }
+    plain(answer())
 }
 
 async fn serve(

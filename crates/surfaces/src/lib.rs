@@ -8,6 +8,7 @@
 mod answer;
 mod apolo;
 mod blueprints;
+mod chariot;
 mod digitalhub;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -15,6 +16,7 @@ mod listing;
 pub mod render;
 mod request;
 mod route;
+mod safe;
 mod trouble;
 
 pub use answer::{Answer, Outcome, Touched};
@@ -23,4 +25,5 @@ pub use route::{
     APOLO_NAMES, Access, Context, DIGITALHUB_NAMES, Job, JobError, Jobs, Place, Route, Settings,
     Surface, Unauthenticated, surfaces,
 };
+pub use safe::home_rule as safe_home_rule;
 pub use trouble::Trouble;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use api::Problem;
 use authz::Actor;
-use domain::{Namespace, ProjectPath, SecretName, SecretPath, Timestamp};
+use domain::{Namespace, ProjectName, ProjectPath, SecretName, SecretPath, Timestamp};
 use http::Method;
 use serde_json::Value;
 use vault::Vault;
@@ -16,10 +16,14 @@ use crate::{Answer, Request, Trouble};
 pub struct Surface {
     /// What it is called in the configuration, and in front of its operations.
     pub name: &'static str,
+    /// Its description, in OpenAPI 3.1: an operation for each route.
+    pub document: &'static str,
     /// Its routes.
     pub routes: &'static [Route],
     /// What its paths begin with, for those that are no route.
     pub prefixes: &'static [&'static str],
+    /// Below which paths who does not show who they are is told so, and not which paths there are.
+    pub guarded: &'static [&'static str],
     /// The scheme that it wants beside Bearer and Basic, if it has one of its own.
     pub scheme: Option<&'static str>,
     /// The answer to who does not show who they are.
@@ -27,9 +31,9 @@ pub struct Surface {
     /// The answer to what has no answer of its own.
     pub refuse: fn(&Problem) -> Answer,
     /// The answer on a path that there is not.
-    pub not_found: fn() -> Answer,
+    pub not_found: fn(&str) -> Answer,
     /// The answer to a method that the path does not have.
-    pub no_method: fn(&Method) -> Answer,
+    pub no_method: fn(&Method, &str) -> Answer,
 }
 
 /// One route of a surface.
@@ -84,6 +88,10 @@ pub struct Settings {
     pub blueprints_project: ProjectPath,
     /// The namespace in which they appear.
     pub blueprints_namespace: Namespace,
+    /// What the project is called in which an organization's own secrets of Chariot live.
+    pub chariot_organization_project: ProjectName,
+    /// Where Primus-SaFE's secrets live.
+    pub safe_project: ProjectPath,
     /// Where clients reach the daemon, when that is not where they believe to.
     pub public_url: Option<String>,
 }
@@ -186,7 +194,12 @@ pub const DIGITALHUB_NAMES: &str = "proj-secrets-{project}";
 
 /// All surfaces, by name.
 pub fn surfaces() -> &'static [&'static Surface] {
-    static ALL: [&Surface; 3] =
-        [&crate::apolo::SURFACE, &crate::blueprints::SURFACE, &crate::digitalhub::SURFACE];
+    static ALL: [&Surface; 5] = [
+        &crate::apolo::SURFACE,
+        &crate::blueprints::SURFACE,
+        &crate::chariot::SURFACE,
+        &crate::digitalhub::SURFACE,
+        &crate::safe::SURFACE,
+    ];
     &ALL
 }

@@ -82,10 +82,18 @@ pub struct Settings {
     pub blueprints_project: Home,
     /// The namespace in which they appear.
     pub blueprints_namespace: InNamespace,
+    /// The project of an organization's own secrets, for Chariot's clients.
+    pub chariot_organization_project: InProject,
     /// The namespace of projects that Digital Hub's clients make.
     pub digitalhub_namespace: Option<Namespaces>,
     /// The namespaces of users' own projects, for Apolo's clients.
     pub apolo_namespace: Option<Namespaces>,
+    /// Where Primus-SaFE's secrets live.
+    pub safe_project: Home,
+    /// The namespace in which they appear.
+    pub safe_namespace: InNamespace,
+    /// Who makes secrets there that are for no workspace.
+    pub safe_cluster_wide: ClusterWide,
 }
 
 /// The platforms whose interfaces are answered.
@@ -143,6 +151,28 @@ impl FromStr for Makers {
     }
 }
 
+/// Who makes secrets that are for no workspace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClusterWide {
+    /// Administrators.
+    #[default]
+    Administrators,
+    /// Everyone.
+    Everyone,
+}
+
+impl FromStr for ClusterWide {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "administrators" => Ok(Self::Administrators),
+            "everyone" => Ok(Self::Everyone),
+            _ => Err(()),
+        }
+    }
+}
+
 /// A project, `ORG/PROJECT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home(pub ProjectPath);
@@ -180,6 +210,24 @@ impl FromStr for InNamespace {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         Namespace::parse(text).map(Self)
+    }
+}
+
+/// A project's name, in any organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InProject(pub ProjectName);
+
+impl Default for InProject {
+    fn default() -> Self {
+        Self(ProjectName::parse("organization").expect("a segment of letters"))
+    }
+}
+
+impl FromStr for InProject {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        ProjectName::parse(text).map(Self)
     }
 }
 
@@ -269,12 +317,12 @@ macro_rules! row {
 }
 
 /// Every platform there is.
-const ALL_SURFACES: &str = "apolo,blueprints,digitalhub";
+const ALL_SURFACES: &str = "apolo,blueprints,chariot,digitalhub,safe";
 
 use Form::{Address, As, Flag, Lease, Levels, Number, Path, Text};
 
 #[rustfmt::skip]
-pub(crate) static TABLE: [Setting; 32] = [
+pub(crate) static TABLE: [Setting; 36] = [
     row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
         "The directory that holds keyring and store; `tresor init` makes it."),
     row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
@@ -335,10 +383,18 @@ pub(crate) static TABLE: [Setting; 32] = [
         "Where AI Blueprints' secrets live; an administrator's first secret makes the project."),
     row!(blueprints_namespace, "blueprints-namespace", As("a namespace of Kubernetes", "NAMESPACE"), Some("default"), "blueprints", set,
         "The namespace in which they appear, when the project is made."),
+    row!(chariot_organization_project, "chariot-organization-project", As("a project's name", "PROJECT"), Some("organization"), "shared", set,
+        "The project, in each organization, of the secrets that are the organization's own to Chariot's clients; its administrator's first one makes it."),
     row!(digitalhub_namespace, "digitalhub-namespace", As("a namespace of Kubernetes, in which {org} and {project} may stand", "NAMESPACE"), None, "digitalhub", set_some,
         "The namespace of projects that are made over Digital Hub's interface: `proj-secrets-PROJECT` appears there."),
     row!(apolo_namespace, "apolo-namespace", As("a namespace of Kubernetes, in which {org} and {project} may stand", "NAMESPACE"), None, "platform--{org}--{project}", set_some,
         "The namespaces of users' own projects: `project--ORG--PROJECT--secrets` appears there."),
+    row!(safe_project, "safe-project", As("ORG/PROJECT", "ORG/PROJECT"), Some("default/safe"), "acme/safe", set,
+        "Where Primus-SaFE's secrets live; the first of them makes the project."),
+    row!(safe_namespace, "safe-namespace", As("a namespace of Kubernetes", "NAMESPACE"), Some("primus-safe"), "safe", set,
+        "The namespace in which they appear, when the project is made."),
+    row!(safe_cluster_wide, "safe-cluster-wide", As("administrators or everyone", "WHO"), Some("administrators"), "everyone", set,
+        "Who makes secrets there that are for no workspace."),
 ];
 
 impl Default for Settings {
@@ -374,8 +430,12 @@ impl Default for Settings {
             create_projects: Makers::default(),
             blueprints_project: Home::default(),
             blueprints_namespace: InNamespace::default(),
+            chariot_organization_project: InProject::default(),
             digitalhub_namespace: None,
             apolo_namespace: None,
+            safe_project: Home::default(),
+            safe_namespace: InNamespace::default(),
+            safe_cluster_wide: ClusterWide::default(),
         };
         for setting in &TABLE {
             let fits = setting.default.is_none_or(|text| setting.store(&mut settings, text));

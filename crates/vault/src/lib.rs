@@ -3,7 +3,8 @@
 //! Every public act takes a [`authz::Permit`], which names the actor, the action and the resource,
 //! so that nothing here can be called on anything that was not decided on. The exceptions:
 //! [`Vault::authenticate`] and [`Vault::sign_in`], which make the actor; what is an actor's own, its
-//! tokens, its password and its grants; [`Vault::create_operator_token`], for whoever already holds
+//! tokens, its password and its grants; what an identity is called ([`Vault::project_of`] and its
+//! like), which tells nothing by itself; [`Vault::create_operator_token`], for whoever already holds
 //! the root key and the data directory; what decides about each thing by itself, as
 //! [`Vault::projects`], [`Vault::revoke_grant`] and [`Vault::review`]; [`Vault::purge_expired`] and
 //! its like, which do what the settings say; the worker's reports, which carry nothing out; and
@@ -32,6 +33,7 @@ mod rights;
 mod sealing;
 mod secrets;
 mod sign_in;
+mod stand_in;
 mod throttle;
 mod tokens;
 mod usage;
@@ -66,6 +68,7 @@ pub use secrets::{
     Revealed, SecretChange,
 };
 pub use sign_in::{Attempt, SignedIn};
+pub use stand_in::StandIn;
 pub use tokens::{MintedToken, NewHolder, NewToken};
 pub use views::{
     AccessView, BoundView, GrantView, ListPage, OrgView, PrincipalView, ProjectView, SecretView,
@@ -75,7 +78,9 @@ pub use watch::{Happening, Happenings};
 pub use workloads::UsableSecret;
 pub use workspaces::WorkspaceChange;
 
-pub use store::{Binding, ChangeKind, ConsumerKind, PrincipalKind, VersionInfo, VersionState};
+pub use store::{
+    Binding, ChangeKind, ConsumerKind, Head, PrincipalKind, VersionInfo, VersionState,
+};
 
 /// What the operator decides.
 #[derive(Clone, Debug, PartialEq, Eq)]

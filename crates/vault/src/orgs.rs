@@ -1,7 +1,7 @@
 //! Organizations: made, listed, removed.
 
 use authz::{Actor, Administer, List, Permit, Scope, WholeStore, decide};
-use domain::{Invalid, OrgName, ProjectName, ProjectPath, Revision};
+use domain::{Invalid, OrgName, ProjectName, ProjectPath, Revision, Uid};
 use store::{Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, OrgRecord, Precondition};
 
 use crate::{OrgView, Vault, VaultError};
@@ -58,6 +58,12 @@ impl Vault {
         };
         let shown = all.filter(|(name, ..)| is_shown(name));
         Ok(shown.map(|(name, record, at)| self.org_view(name, record.as_ref(), at)).collect())
+    }
+
+    /// The organization of an identity; the default one has none.
+    pub fn org_of(&self, uid: Uid) -> Option<OrgName> {
+        let mut orgs = self.rights.orgs().into_iter();
+        orgs.find(|(_, record, _)| record.uid == uid).map(|(name, ..)| name)
     }
 
     /// Removes an organization that has no projects. What was granted on it goes with it.

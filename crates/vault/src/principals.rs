@@ -16,7 +16,7 @@ use store::{
 };
 
 use crate::rights::{Principal, Without};
-use crate::{PrincipalView, Vault, VaultError};
+use crate::{PrincipalView, RightsChange, Vault, VaultError};
 
 /// The most members of a group.
 const MAX_MEMBERS: usize = 4096;
@@ -35,6 +35,8 @@ pub struct NewPrincipal<'a> {
     pub password: Option<&'a Plaintext>,
     /// A group's members.
     pub members: Vec<Member>,
+    /// What it may do from the beginning, beside what a user's own project gives.
+    pub rights: Vec<Right>,
 }
 
 /// A member of a group, by name.
@@ -90,6 +92,11 @@ impl Vault {
         if new.kind == PrincipalKind::User {
             record.grants.push(self.personal_project(&mut commit, &record)?);
         }
+        if !new.rights.is_empty() {
+            let change =
+                RightsChange { give: new.rights.clone(), take: &|_| false, disabled: None };
+            self.regrant(permit.actor(), &mut commit, &mut record, &change)?;
+        }
         let names = Key::principal_name(new.kind, name);
         commit.require(Precondition::Absent(names.clone()));
         commit.put(names, uid.as_bytes().to_vec());
@@ -130,6 +137,12 @@ impl Vault {
     pub fn own_account(&self, actor: &authz::Actor) -> Option<PrincipalView> {
         let found = self.rights.principal(self.own_principal(actor)?)?;
         Some(self.principal_view(&found))
+    }
+
+    /// The name of the user of an identity.
+    pub fn user_of(&self, uid: Uid) -> Option<String> {
+        let found = self.rights.principal(uid)?;
+        (found.record.kind == PrincipalKind::User).then(|| found.record.name.clone())
     }
 
     /// Shuts a principal out or lets it in again, or replaces a group's members. When this returns,
@@ -365,7 +378,8 @@ impl Vault {
     ) -> Result<Grant, VaultError> {
         let path = personal_path(&user.name)?;
         let key = Key::project(&path);
-        if self.engine.read(&key)?.is_some() || self.settings.reserved_projects.contains(&path) {
+        let is_kept = self.settings.reserved_projects.contains(&path);
+        if is_kept || self.engine.read(&key)?.is_some() {
             let fix = "must not be the name of a project: each user gets one of the same name";
             return Err(Invalid::new("metadata.name", fix).into());
         }

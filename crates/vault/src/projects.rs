@@ -6,6 +6,7 @@ use authz::{
 };
 use domain::{
     Annotations, Invalid, OrgName, ProjectPath, ProjectionRule, ResourceVersion, Retired, Revision,
+    Uid,
 };
 use store::{
     Change, ChangeKind, ChangedObject, Commit, Key, KeyRange, Precondition, ProjectRecord, Removal,
@@ -165,6 +166,16 @@ impl Vault {
     /// When there is none of that name.
     pub fn check_project(&self, permit: &Permit<List, PartOfProject>) -> Result<(), VaultError> {
         self.project_record(&permit.resource().0).map(|_| ())
+    }
+
+    /// The project of an identity. All are looked through: a table of them would cost each commit
+    /// that makes one, for clients of one platform.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn project_of(&self, uid: Uid) -> Result<Option<ProjectPath>, VaultError> {
+        let mut all = self.all_projects()?.into_iter();
+        Ok(all.find(|(_, record, _)| record.uid == uid).map(|(path, ..)| path))
     }
 
     /// The projects in which an actor has any right, be it to one secret.

@@ -60,15 +60,24 @@ impl Rights {
     pub(crate) fn bearer(&self, hash: &[u8; 32], now: Timestamp) -> Option<Actor> {
         let table = self.0.read();
         let token = table.tokens.get(hash)?;
-        if !token.lasts(now) {
-            return None;
-        }
-        let identity = match &token.record.holder {
-            TokenHolder::Itself(_) => token.own.clone()?,
-            TokenHolder::Principal(uid, _) => table.enabled(*uid)?.identity.clone(),
+        Some(Actor::known(table.holder(token, now)?, Some(token.shown.clone())))
+    }
+
+    /// The actor that someone is who shows what stands for a token until then, if the token is
+    /// valid.
+    pub(crate) fn stand_in(&self, id: Uid, until: Timestamp, now: Timestamp) -> Option<Actor> {
+        let table = self.0.read();
+        let token = table.tokens.get(table.token_hashes.get(&id)?)?;
+        let identity = table.holder(token, now)?;
+        let ShownToken { id, description, expires, narrowing, ground } = &*token.shown;
+        let shown = ShownToken {
+            id: *id,
+            description: description.clone(),
+            expires: Some(expires.map_or(until, |own| own.min(until))),
+            narrowing: narrowing.clone(),
+            ground: *ground,
         };
-        token.used.store(now.unix_millis(), Ordering::Relaxed);
-        Some(Actor::known(identity, Some(token.shown.clone())))
+        Some(Actor::known(identity, Some(Arc::new(shown))))
     }
 
     /// The actor that a principal is without a token, if it is not shut out.
@@ -239,6 +248,19 @@ impl Rights {
 impl Table {
     fn enabled(&self, uid: Uid) -> Option<&Arc<Principal>> {
         self.principals.get(&uid).filter(|principal| !principal.record.disabled)
+    }
+
+    /// Whose a token is that was shown now, if it is valid.
+    fn holder(&self, token: &Token, now: Timestamp) -> Option<Arc<Identity>> {
+        if !token.lasts(now) {
+            return None;
+        }
+        let identity = match &token.record.holder {
+            TokenHolder::Itself(_) => token.own.clone()?,
+            TokenHolder::Principal(uid, _) => self.enabled(*uid)?.identity.clone(),
+        };
+        token.used.store(now.unix_millis(), Ordering::Relaxed);
+        Some(identity)
     }
 
     fn insert(&mut self, record: PrincipalRecord, changed_at: Revision) {

@@ -63,7 +63,7 @@ fn all_are_refused(texts: impl IntoIterator<Item = String>) {
 fn a_token_is_what_its_format_says_and_is_read_back() {
     let text = KEYRING.make_jwt(&claims("alice"));
     assert_eq!(*text, signed(HEADER, &payload("alice")));
-    assert_eq!(read(&text), Some(JwtToken { jti: JTI }));
+    assert_eq!(read(&text), Some(JwtToken { jti: JTI, expires_at: at(EXPIRY) }));
     let keys = LIBRARIES[0].open_keyring(&KEYRING.to_file(), &[7; 32]).unwrap();
     assert_eq!(keys.read_jwt(&text, 1_500), Some([2; 16].to_vec()));
 }
@@ -290,7 +290,9 @@ proptest! {
         let jti = Uid::from_bytes(jti);
         let text = KEYRING.make_jwt(&JwtClaims { jti, name: &name, issued_at, expires_at });
         let alive = now.unix_millis() / 1000 < expires_at.unix_millis() / 1000;
-        prop_assert_eq!(KEYRING.read_jwt(&text, now), alive.then_some(JwtToken { jti }));
+        let seconds = expires_at.unix_millis() / 1000;
+        let read = JwtToken { jti, expires_at: Timestamp::from_unix_millis(seconds * 1000) };
+        prop_assert_eq!(KEYRING.read_jwt(&text, now), alive.then_some(read));
         let keys = LIBRARIES[0].open_keyring(&KEYRING.to_file(), &[7; 32]).unwrap();
         let by_hand = keys.read_jwt(&text, now.unix_millis() / 1000);
         prop_assert_eq!(by_hand, alive.then_some(jti.as_bytes().to_vec()));

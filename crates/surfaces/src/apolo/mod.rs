@@ -26,13 +26,15 @@ const VERSION: HeaderValue =
 /// The interface of Neu.ro and Apolo.
 pub(crate) static SURFACE: Surface = Surface {
     name: "apolo",
+    document: include_str!("../../openapi/apolo.json"),
     routes: &ROUTES,
     prefixes: &["/apolo"],
+    guarded: &[],
     scheme: None,
     unauthenticated: |why| marked(say::unauthenticated(why)),
     refuse: |problem| marked(say::refused(problem)),
-    not_found: || marked(Answer::text(StatusCode::NOT_FOUND, "404: Not Found")),
-    no_method: |_| {
+    not_found: |_| marked(Answer::text(StatusCode::NOT_FOUND, "404: Not Found")),
+    no_method: |_, _| {
         let text = "405: Method Not Allowed";
         marked(Answer::text(StatusCode::METHOD_NOT_ALLOWED, text))
     },

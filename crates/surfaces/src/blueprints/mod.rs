@@ -20,6 +20,7 @@ use crate::{Access, Answer, Context, Request, Route, Surface, Trouble, Unauthent
 /// The interface of OCI AI Blueprints.
 pub(crate) static SURFACE: Surface = Surface {
     name: "blueprints",
+    document: include_str!("../../openapi/blueprints.json"),
     routes: &[
         Route {
             method: Method::POST,
@@ -79,11 +80,12 @@ pub(crate) static SURFACE: Surface = Surface {
         },
     ],
     prefixes: &["/secrets", "/login"],
+    guarded: &[],
     scheme: Some("Token"),
     unauthenticated,
     refuse,
-    not_found,
-    no_method,
+    not_found: |_| not_found(),
+    no_method: |method, _| no_method(method),
 };
 
 /// The rule that puts the platform's secrets where the platform has them.

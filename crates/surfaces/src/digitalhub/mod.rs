@@ -21,13 +21,15 @@ use crate::{Access, Context, Route, Surface, Trouble};
 /// The interface of Digital Hub.
 pub(crate) static SURFACE: Surface = Surface {
     name: "digitalhub",
+    document: include_str!("../../openapi/digitalhub.json"),
     routes: &ROUTES,
     prefixes: &["/api/v1/-", PROJECTS, AUTH, CONFIGURATION],
+    guarded: &[],
     scheme: None,
     unauthenticated: reply::unauthenticated,
     refuse: reply::refuse,
-    not_found: reply::not_found,
-    no_method: reply::no_method,
+    not_found: |_| reply::not_found(),
+    no_method: |method, _| reply::no_method(method),
 };
 
 const PROJECTS: &str = "/api/v1/projects";

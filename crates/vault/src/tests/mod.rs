@@ -10,6 +10,7 @@ mod model;
 mod projects;
 mod rights;
 mod secrets;
+mod stand_in;
 mod tokens;
 mod watch;
 mod workloads;

@@ -34,6 +34,7 @@ impl Running {
             name: name(text),
             password: None,
             members: Vec::new(),
+            rights: Vec::new(),
         };
         self.vault.create_principal(&self.may(WholeStore), &new).unwrap();
         let right = |(role, place): &(Role, &str)| {
