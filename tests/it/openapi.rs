@@ -128,37 +128,57 @@ fn is_protected(answer: &crate::client::Answer, what: &str) {
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{what}");
 }
 
-/// Plays the document against the daemon with schemathesis: valid, broken and odd requests to every
-/// operation, each answer compared with what the document says.
 #[test]
 fn no_request_that_the_document_leads_to_breaks_what_it_says() {
     let fresh = fresh_with(|serve| {
         serve.args(["--max-watch-seconds", "1"]);
     });
     let Fresh { daemon, admin, .. } = &fresh;
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("schemathesis.toml"), configuration(admin)).unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = Command::new(root.join("tests/setup/schemathesis.sh")).output().unwrap();
-    assert!(path.status.success(), "{path:?}");
-    let mut run = Command::new(String::from_utf8(path.stdout).unwrap().trim());
-    run.current_dir(dir.path()).args(["--config-file", "schemathesis.toml", "run"]);
-    run.arg(format!("http://{}{DOCUMENT}", daemon.address));
-    run.args(["--phases", "coverage,fuzzing", "--no-color", "--continue-on-failure"]);
-    // A schema cannot say what base64, a label or a selector is, nor which fields belong to which
-    // type, so some requests that are valid by it are refused. All other checks hold.
-    run.args(["--exclude-checks", "positive_data_acceptance"]);
-    match long() {
-        true => run.args(["--max-examples", "200"]),
-        // The same requests each time: a red run of others' work must be theirs.
-        false => run.args(["--max-examples", "5", "--seed", "1"]),
-    };
-    let ended = run.output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stdout);
-    assert!(ended.status.success(), "{said}{}", String::from_utf8_lossy(&ended.stderr));
-    let tested =
-        all(&admin.get(DOCUMENT).expect(200).json()).map(|r| r.methods.len()).sum::<usize>();
-    assert!(said.contains(&format!("Tested: {tested}")), "{said}");
+    let play = Play { document: DOCUMENT, configuration: configuration(admin), examples: 5 };
+    play.against(daemon);
+}
+
+/// A document that is played against the daemon that serves it, with schemathesis: valid, broken and
+/// odd requests to every operation, each answer compared with what the document says.
+pub(crate) struct Play<'a> {
+    /// The path of the document.
+    pub(crate) document: &'a str,
+    /// Names and bodies that reach something.
+    pub(crate) configuration: String,
+    /// How many requests each operation gets at random, in the short form.
+    pub(crate) examples: usize,
+}
+
+impl Play<'_> {
+    /// Plays it; what schemathesis said in the end.
+    #[track_caller]
+    pub(crate) fn against(&self, daemon: &Daemon) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("schemathesis.toml"), &self.configuration).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let path = Command::new(root.join("tests/setup/schemathesis.sh")).output().unwrap();
+        assert!(path.status.success(), "{path:?}");
+        let mut run = Command::new(String::from_utf8(path.stdout).unwrap().trim());
+        run.current_dir(dir.path()).args(["--config-file", "schemathesis.toml", "run"]);
+        run.arg(format!("http://{}{}", daemon.address, self.document));
+        run.args(["--phases", "coverage,fuzzing", "--no-color", "--continue-on-failure"]);
+        // A schema cannot say what base64, a label or a selector is, which fields belong to which
+        // type, nor that two texts must be the same, so some requests that are valid by it are
+        // refused. All other checks hold.
+        run.args(["--exclude-checks", "positive_data_acceptance"]);
+        match long() {
+            true => run.args(["--max-examples", "200"]),
+            // The same requests each time: a red run of others' work must be theirs.
+            false => run.args(["--max-examples", &self.examples.to_string(), "--seed", "1"]),
+        };
+        let ended = run.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(ended.status.success(), "{said}{}", String::from_utf8_lossy(&ended.stderr));
+        let document = daemon.anonymous().get(self.document).expect(200).json();
+        let wanted = all(&document).map(|route| route.methods.len()).sum::<usize>();
+        assert!(wanted > 0 && said.contains(&format!("Tested: {wanted}")), "{said}");
+        said
+    }
 }
 
 /// Real names behind the parameters of all paths, so that requests reach something.

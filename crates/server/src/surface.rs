@@ -63,6 +63,14 @@ pub(crate) async fn no_method(State(app): State<App>, uri: Uri, method: Method) 
     }
 }
 
+/// A refusal of the server's own, in the words of whom the request was meant for.
+pub(crate) fn say(app: &App, path: &str, problem: Problem) -> Response {
+    match owner(app, path) {
+        Some(surface) => refused(surface, &problem),
+        None => Failure(problem).into_response(),
+    }
+}
+
 fn owner(app: &App, path: &str) -> Option<&'static Surface> {
     let mounted = app.surfaces()?;
     let begins = |prefix: &&str| {
