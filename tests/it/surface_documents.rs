@@ -9,6 +9,9 @@ use crate::openapi::Play;
 /// How many requests each operation gets at random, beside those that are derived from its schemas.
 const EXAMPLES: usize = 3;
 
+/// The surfaces whose documents are played here.
+const PLAYED: [&str; 3] = ["apolo", "blueprints", "digitalhub"];
+
 fn path(surface: &str) -> String {
     format!("/tresor/v1/openapi/{surface}.json")
 }
@@ -206,6 +209,7 @@ fn rename(document: &mut Value, pointer: &str, to: &str) {
 fn each_surface_that_is_switched_on_has_its_document_and_a_place_in_the_page() {
     let known = surfaces::surfaces().iter().map(|surface| surface.name);
     let known: Vec<_> = known.collect();
+    assert_eq!(known, PLAYED, "a surface whose document is not played");
     for on in [&known[..], &known[..1], &[]] {
         let list = if on.is_empty() { "none".to_owned() } else { on.join(",") };
         let fresh = fresh_with(|serve| {

@@ -8,8 +8,6 @@ use serde_json::{Map, Value};
 use crate::{Access, Route, Surface, surfaces};
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
-/// What is no name of a schema's member but of a schema in its place.
-const CLOSES: &str = "additionalProperties";
 
 fn parsed(surface: &Surface) -> Value {
     serde_json::from_str(surface.document)
@@ -126,6 +124,11 @@ fn each<'a>(at: &str, value: &'a Value, see: &mut impl FnMut(&str, &'a Map<Strin
     }
 }
 
+/// What a reference leads to.
+fn at_pointer<'a>(document: &'a Value, reference: &str) -> Option<&'a Value> {
+    document.pointer(reference.strip_prefix('#')?)
+}
+
 #[test]
 fn each_reference_leads_somewhere_and_each_component_is_referred_to() {
     for surface in surfaces() {
@@ -134,8 +137,7 @@ fn each_reference_leads_somewhere_and_each_component_is_referred_to() {
         each("#", &document, &mut |at, object| {
             let Some(target) = object.get("$ref") else { return };
             let target = target.as_str().unwrap();
-            let found = target.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
-            assert!(found.is_some(), "{}: {at} refers to {target}", surface.name);
+            assert!(at_pointer(&document, target).is_some(), "{}: {at}: {target}", surface.name);
             referred.insert(target.to_owned());
         });
         for kind in ["headers", "parameters", "responses", "schemas"] {
@@ -148,35 +150,38 @@ fn each_reference_leads_somewhere_and_each_component_is_referred_to() {
     }
 }
 
-/// An object of an answer says which members it has, except where clients' own are kept.
+/// An object of an answer says which members it has, except where clients' own are kept; then it
+/// says that.
 #[test]
 fn each_object_of_an_answer_is_closed_or_says_what_it_holds() {
     for surface in surfaces() {
         let document = parsed(surface);
-        let mut answered = BTreeSet::new();
-        for operation in operations(&document).values() {
-            below(&document, &operation["responses"], &mut answered);
+        let mut parts = BTreeSet::new();
+        for ((method, path), operation) in operations(&document) {
+            let path = path.replace('/', "~1");
+            let responses = format!("#/paths/{path}/{}/responses", method.to_lowercase());
+            below(&document, &operation["responses"], &mut parts);
+            parts.insert(responses);
         }
-        for pointer in answered {
-            let schema = document.pointer(&pointer[1..]).unwrap();
-            let is_open = schema["type"] == "object" && schema.get(CLOSES).is_none();
-            let says = schema.get("description").is_some();
-            assert!(!is_open || says, "{}: {pointer} takes any member", surface.name);
+        for pointer in parts {
+            let part = at_pointer(&document, &pointer).unwrap();
+            each(&pointer, part, &mut |at, schema| {
+                let is_object = schema.get("type").is_some_and(|kind| kind == "object");
+                let says = schema.contains_key("additionalProperties")
+                    || schema.contains_key("description");
+                assert!(!is_object || says, "{}: {at} takes any member", surface.name);
+            });
         }
     }
 }
 
-/// The schemas that a value refers to, over however many steps.
+/// What a value refers to, over however many steps.
 fn below(document: &Value, value: &Value, found: &mut BTreeSet<String>) {
     let mut targets = Vec::new();
     each("", value, &mut |_, object| targets.extend(object.get("$ref").and_then(Value::as_str)));
     for target in targets {
-        let is_new = !found.contains(target);
-        if target.starts_with("#/components/schemas/") {
-            found.insert(target.to_owned());
-        }
-        if is_new {
-            below(document, document.pointer(&target[1..]).unwrap(), found);
+        if found.insert(target.to_owned()) {
+            below(document, at_pointer(document, target).unwrap(), found);
         }
     }
 }
