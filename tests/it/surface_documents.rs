@@ -71,6 +71,13 @@ values = ["dGV4dA==", "AAECAw=="]
 [[operations]]
 include-name = "DELETE /apolo/api/v1/secrets/{key}"
 parameters = { "path.key" = "gone" }
+# She must not take her own rights away.
+[[operations]]
+include-name = "POST /apolo/api/v1/users/{user}/permissions"
+parameters = { "path.user" = "bob" }
+[[operations]]
+include-name = "DELETE /apolo/api/v1/users/{user}/permissions"
+parameters = { "path.user" = "bob" }
 "#;
     let configuration = configuration(&alice.authorization(), rest);
     // There are no roles, and without a cluster there are no jobs.
@@ -92,9 +99,12 @@ values = ["alice"]
 [dictionaries.passwords]
 values = ["PASSWORD"]
 [dictionaries.names]
-values = ["hf", "example", "more"]
+values = ["example", "more"]
+[dictionaries.namespaces]
+values = ["default"]
 [parameters]
 "path.name" = "hf"
+"query.namespace" = { dictionary = "namespaces", probability = 0.5 }
 "body.username" = { dictionary = "usernames", probability = 1.0 }
 "body.password" = { dictionary = "passwords", probability = 1.0 }
 "body.secrets_payload[*].name" = { dictionary = "names", probability = 0.5 }
