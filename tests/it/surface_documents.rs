@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Actor, PASSWORD};
+use crate::cluster_e2e::{cluster, kubectl};
 use crate::harness::{Daemon, Fresh, fresh, fresh_with};
 use crate::openapi::Play;
 
@@ -83,6 +84,34 @@ parameters = { "path.user" = "bob" }
     // There are no roles, and without a cluster there are no jobs.
     let in_vain = &["addRole", "removeRole", "runJob"];
     Part { surface: "apolo", configuration, in_vain, without: None }.play(&daemon);
+}
+
+/// With a cluster there are jobs: what is answered of one that runs is what the document says.
+#[test]
+fn no_job_that_the_document_of_apolo_leads_to_breaks_what_it_says() {
+    let Some(cluster) = cluster() else { return };
+    let Fresh { daemon, admin, home: _home } = fresh_with(|serve| {
+        serve.arg("--kubeconfig").arg(cluster.kubeconfig());
+        serve.args(["--apolo-namespace", "documented"]);
+    });
+    kubectl(cluster, &["create", "namespace", "documented"]);
+    let alice = alice(&admin);
+    let mut document = document("apolo", &daemon);
+    document["paths"].as_object_mut().unwrap().retain(|path, _| path.ends_with("/jobs"));
+    let rest = r#"
+[dictionaries.images]
+values = ["ubuntu:latest", "registry.example/team/image:1"]
+[dictionaries.projects]
+values = ["alice"]
+[parameters]
+"body.image" = { dictionary = "images", probability = 0.8 }
+"body.container.image" = { dictionary = "images", probability = 0.8 }
+"body.project_name" = { dictionary = "projects", probability = 0.8 }
+"#;
+    let configuration = configuration(&alice.authorization(), rest);
+    let play =
+        Play { document, configuration, examples: EXAMPLES, in_vain: Some(&[]), without: None };
+    play.against(&daemon).unwrap_or_else(|said| panic!("{said}"));
 }
 
 #[test]
