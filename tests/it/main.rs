@@ -36,6 +36,7 @@ mod surface_apolo;
 mod surface_blueprints;
 mod surface_consistency;
 mod surface_digitalhub;
+mod surface_documents;
 mod surfaces;
 mod tidy;
 mod tracer;
