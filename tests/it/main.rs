@@ -37,6 +37,7 @@ mod surface_blueprints;
 mod surface_consistency;
 mod surface_digitalhub;
 mod surface_documents;
+mod surface_safe;
 mod surfaces;
 mod tidy;
 mod tracer;
