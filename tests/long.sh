@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the long forms of the tests: every syscall of a start as a crash point, fifty kills under
-# load, hundreds of histories of writers and watchers, every version of the real clients, a minute of
+# load, hundreds of histories of writers and watchers, hundreds of requests to each documented operation, every version of the real clients, a minute of
 # every fuzz target, mutants of the code that decides, seals and opens. Its output is kept in benches/results/, with the commit and the machine that it came from.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -656,6 +656,17 @@ fn nothing_is_answered(root: &Actor, path: &str) {
         root.post(PROJECTS, &json!({ "metadata": { "name": "meanwhile" } })).problem(503, "busy");
         root.get(&data).problem(503, "busy");
     }
+    // Each platform's clients are told so in their own words.
+    for (path, member) in
+        [("/secrets/", "detail"), ("/apolo/api/v1/secrets", "error"), ("/api/auth", "message")]
+    {
+        for refused in [root.get(path), root.post(path, &json!({}))] {
+            let refused = refused.expect(503);
+            assert_eq!(refused.header("retry-after"), Some("1"), "{path}");
+            assert_eq!(refused.header("content-type"), Some("application/json"), "{path}");
+            assert!(refused.json()[member].is_string(), "{path}: {}", refused.text());
+        }
+    }
     Actor::anonymous(root.address).get("/healthz").expect(200);
 }
 

@@ -37,6 +37,7 @@ mod surface_blueprints;
 mod surface_chariot;
 mod surface_consistency;
 mod surface_digitalhub;
+mod surface_documents;
 mod surfaces;
 mod tidy;
 mod tracer;

@@ -55,7 +55,7 @@ pub fn openapi() -> OpenApi {
         .title("Tresor")
         .version(env!("CARGO_PKG_VERSION"))
         .license(Some(License::new("Apache-2.0")))
-        .description(Some("A secrets daemon for AI platforms on Kubernetes: its native API."));
+        .description(Some("A secrets daemon for AI platforms on Kubernetes: its native API. Each platform's interface that is switched on has a document of its own, `/tresor/v1/openapi/SURFACE.json`, such as `/tresor/v1/openapi/apolo.json`."));
     let tags = TAGS.map(|(name, about)| {
         utoipa::openapi::tag::TagBuilder::new().name(name).description(Some(about)).build()
     });

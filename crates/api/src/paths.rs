@@ -2,6 +2,12 @@
 
 /// The OpenAPI document.
 pub const OPENAPI: &str = "/tresor/v1/openapi.json";
+
+/// The OpenAPI document of a platform's interface.
+pub fn surface_document(surface: &str) -> String {
+    format!("/tresor/v1/openapi/{surface}.json")
+}
+
 /// Who is asking.
 pub const WHOAMI: &str = "/tresor/v1/whoami";
 /// Signs in.

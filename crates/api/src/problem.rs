@@ -126,4 +126,10 @@ impl Problem {
         self.field = Some(field.into());
         self
     }
+
+    /// After how many seconds to try again: as long as is said, and soon where a busy daemon says
+    /// nothing.
+    pub fn seconds_to_wait(&self) -> Option<u32> {
+        self.retry_after.or((self.status == 503).then_some(1))
+    }
 }

@@ -54,10 +54,7 @@ impl IntoResponse for Failure {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        if let Some(seconds) = problem.retry_after {
+        if let Some(seconds) = problem.seconds_to_wait() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

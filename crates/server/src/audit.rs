@@ -14,14 +14,14 @@ use audit::{Entry, Outcome};
 use authz::Actor;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{Method, StatusCode};
 use vault::SecretView;
 
-use crate::answer::Failure;
 use crate::app::App;
 use crate::caller::{AskedBy, Peer};
 use crate::extract::drain;
+use crate::surface::say;
 
 /// What a handler says of its request beyond what the path and the answer say.
 #[derive(Clone, Default)]
@@ -173,10 +173,11 @@ pub(crate) async fn record(State(app): State<App>, request: Request, next: Next)
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return recorded(app, request, next).await;
     }
-    let done = tokio::spawn(recorded(app, request, next)).await;
+    let uri = request.uri().clone();
+    let done = tokio::spawn(recorded(app.clone(), request, next)).await;
     done.unwrap_or_else(|_| {
         let detail = "The daemon met a defect of its own; see its log.";
-        Failure(Problem::new(ProblemKind::Internal, detail)).into_response()
+        say(&app, uri.path(), Problem::new(ProblemKind::Internal, detail))
     })
 }
 
@@ -193,12 +194,13 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
         // A method that the path does not have, or a page of the documentation.
         return next.run(request).await;
     };
+    let uri = request.uri().clone();
     let changes = method != Method::GET;
     if changes && !app.audit().is_ready() {
         drain(request).await;
         let detail =
             "The audit log cannot be written, so nothing is changed; the daemon's log says why.";
-        return Failure(Problem::new(ProblemKind::Busy, detail)).into_response();
+        return say(&app, uri.path(), Problem::new(ProblemKind::Busy, detail));
     }
     let (asked, notes) = (AskedBy::default(), Notes::default());
     request.extensions_mut().insert(asked.clone());
@@ -271,7 +273,7 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
                     "The audit record of this could not be written; the daemon's log says why."
                 }
             };
-            Failure(Problem::new(ProblemKind::Busy, detail)).into_response()
+            say(&app, uri.path(), Problem::new(ProblemKind::Busy, detail))
         }
     }
 }

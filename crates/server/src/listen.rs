@@ -11,7 +11,7 @@ use api::{Problem, ProblemKind};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::Method;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,11 +25,11 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::App;
-use crate::answer::Failure;
 use crate::audit::record;
 use crate::caller::Peer;
 use crate::metrics::Metrics;
 use crate::native::{metrics_routes, routes};
+use crate::surface::say;
 
 /// How many connections the operator's socket serves at once.
 const OPERATOR_CONNECTIONS: usize = 16;
@@ -96,7 +96,8 @@ impl Listener {
     pub async fn serve_metrics(self, app: App, stop: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(METRICS_REQUESTS));
         let connections = Arc::new(Semaphore::new(METRICS_REQUESTS));
-        let router = metrics_routes(app).layer(from_fn_with_state(slots, limit));
+        let router = metrics_routes(app.clone());
+        let router = router.layer(from_fn_with_state((app, slots), limit));
         self.accept_until(router, connections, stop).await;
     }
 
@@ -161,8 +162,8 @@ impl Listener {
 fn whole_router(app: App) -> Router {
     let slots = Arc::new(Semaphore::new(app.limits().requests));
     let metrics = app.metrics().clone();
-    let router = routes(app.clone()).layer(from_fn_with_state(app, record));
-    let router = router.layer(from_fn_with_state(slots, limit));
+    let router = routes(app.clone()).layer(from_fn_with_state(app.clone(), record));
+    let router = router.layer(from_fn_with_state((app, slots), limit));
     router.layer(from_fn_with_state(metrics, log))
 }
 
@@ -335,7 +336,11 @@ fn known_method(method: &Method) -> &'static str {
 /// Bounds how many requests are in the house at once, each with a body of up to 2 MiB. The others
 /// wait a moment, and are then asked to come again. Probes do not wait: a full house is no reason
 /// to be restarted.
-async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+async fn limit(
+    State((app, slots)): State<(App, Arc<Semaphore>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     if matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics") {
         return next.run(request).await;
     }
@@ -343,7 +348,7 @@ async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next
         Ok(Ok(_slot)) => next.run(request).await,
         _ => {
             let detail = "The daemon has more requests than it can hold. Try again.";
-            Failure(Problem::new(ProblemKind::Busy, detail)).into_response()
+            say(&app, request.uri().path(), Problem::new(ProblemKind::Busy, detail))
         }
     }
 }

@@ -67,6 +67,14 @@ pub(crate) async fn no_method(State(app): State<App>, request: Request) -> Respo
     }
 }
 
+/// A refusal of the server's own, in the words of whom the request was meant for.
+pub(crate) fn say(app: &App, path: &str, problem: Problem) -> Response {
+    match owner(app, path) {
+        Some(surface) => refused(surface, &problem),
+        None => Failure(problem).into_response(),
+    }
+}
+
 fn owner(app: &App, path: &str) -> Option<&'static Surface> {
     let surfaces = app.surfaces()?.surfaces.iter().copied();
     let mut owners = surfaces.filter(|surface| is_below(path, surface.prefixes));

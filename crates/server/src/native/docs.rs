@@ -1,5 +1,6 @@
-//! The OpenAPI document, and Swagger UI on it. Both are open to all: they describe the API and hold
-//! nothing of the store. Swagger UI is compiled in; nothing is fetched from anywhere.
+//! The OpenAPI documents, of the native API and of the platforms' interfaces that are switched on,
+//! and Swagger UI on them. All are open to all: they describe what is asked and hold nothing of the
+//! store. Swagger UI is compiled in; nothing is fetched from anywhere.
 
 use std::sync::LazyLock;
 
@@ -21,14 +22,23 @@ static DOCUMENT: LazyLock<Bytes> =
     LazyLock::new(|| api::openapi().to_json().unwrap_or_default().into());
 
 /// The routes of the document and the page.
-pub(super) fn routes() -> Router<App> {
-    let page = SwaggerUi::new(PAGE).config(Config::from(api::paths::OPENAPI));
-    let page = Router::from(page).layer(map_response(protect));
-    Router::new().route(api::paths::OPENAPI, get(document)).merge(page)
+pub(super) fn routes(app: &App) -> Router<App> {
+    let surfaces = app.surfaces().into_iter().flat_map(|mounted| mounted.surfaces.iter().copied());
+    let mut router = Router::new().route(api::paths::OPENAPI, get(async || json(&DOCUMENT)));
+    let mut shown = vec![api::paths::OPENAPI.to_owned()];
+    for surface in surfaces {
+        let path = api::paths::surface_document(surface.name);
+        let document = Bytes::from_static(surface.document.as_bytes());
+        router = router.route(&path, get(async move || json(&document)));
+        shown.push(path);
+    }
+    // Where there are several, the page has a selector; the first is shown at the start.
+    let page = SwaggerUi::new(PAGE).config(Config::new(shown));
+    router.merge(Router::from(page).layer(map_response(protect)))
 }
 
-async fn document() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
+fn json(document: &Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document.clone()).into_response()
 }
 
 async fn protect(mut response: Response) -> Response {

@@ -41,7 +41,7 @@ pub(crate) fn routes(app: App) -> Router {
     let one_secret = get(secret::show).put(secret::put).patch(secret::patch).delete(secret::delete);
     Router::new()
         .merge(probes)
-        .merge(docs::routes())
+        .merge(docs::routes(&app))
         .route(paths::LOGIN, post(account::login))
         .route(paths::LOGOUT, post(account::logout))
         .route(paths::USERS, get(account::users).post(account::create_user))

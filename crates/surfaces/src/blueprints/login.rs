@@ -41,8 +41,12 @@ pub(super) fn login(context: &Context<'_>, request: &Request) -> Result<Answer, 
         context.is_by(format!("user:{name}"));
     }
     let attempt = Attempt { name: &name, password: &password, address: context.address };
-    let signed_in = match context.vault.sign_in(&attempt) {
-        Ok(signed_in) => signed_in,
+    let expires = context.now().plus_seconds(SESSION_SECONDS);
+    let minted = context.vault.sign_in(&attempt);
+    // Whoever is shut out between the two is told the same.
+    let minted = minted.and_then(|them| context.vault.start_session(&them, expires, false));
+    let minted = match minted {
+        Ok(minted) => minted,
         Err(VaultError::WrongPassword) => {
             let wrong = json!({
                 "non_field_errors": ["Unable to log in with provided credentials."],
@@ -51,8 +55,6 @@ pub(super) fn login(context: &Context<'_>, request: &Request) -> Result<Answer, 
         }
         Err(other) => return Err(other.into()),
     };
-    let expires = context.now().plus_seconds(SESSION_SECONDS);
-    let minted = context.vault.start_session(&signed_in, expires, false)?;
     let body = json!({ "token": minted.text.as_str(), "is_new": true });
     Ok(Answer::json(StatusCode::OK, &body))
 }

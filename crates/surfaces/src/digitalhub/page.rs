@@ -59,11 +59,11 @@ impl Paging {
         };
         let page = number("page", 0, 0, u64::from(u32::MAX))?;
         let size = number("size", DEFAULT_SIZE, 1, MAX_SIZE)?;
-        let texts = request.parameters("sort").filter(|text| !text.is_empty());
-        let sorts: Vec<_> = texts.map(sort).collect::<Result<_, _>>()?;
-        if sorts.len() > MAX_SORTS {
+        if request.parameters("sort").count() > MAX_SORTS {
             return Err(Invalid::new("sort", format!("must be at most {MAX_SORTS}")).into());
         }
+        let texts = request.parameters("sort").filter(|text| !text.is_empty());
+        let sorts = texts.map(sort).collect::<Result<_, _>>()?;
         Ok(Self { page, size, sorts })
     }
 

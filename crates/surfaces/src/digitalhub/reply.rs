@@ -79,7 +79,7 @@ pub(super) fn refuse(problem: &Problem) -> Answer {
         StatusCode::UNAUTHORIZED => unauthenticated(Unauthenticated::BadToken),
         status => said(status, &problem.detail),
     };
-    match problem.retry_after.or((problem.status == 503).then_some(1)) {
+    match problem.seconds_to_wait() {
         Some(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
         None => answer,
     }
