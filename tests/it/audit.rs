@@ -658,7 +658,12 @@ fn nothing_is_answered(root: &Actor, path: &str) {
     }
     // Each platform's clients are told so in their own words.
     for (path, member) in
-        [("/secrets/", "detail"), ("/apolo/api/v1/secrets", "error"), ("/api/auth", "message")]
+        [
+            ("/secrets/", "detail"),
+            ("/apolo/api/v1/secrets", "error"),
+            ("/api/identity/v2/settings/project/ml", "error"),
+            ("/api/auth", "message"),
+        ]
     {
         for refused in [root.get(path), root.post(path, &json!({}))] {
             let refused = refused.expect(503);

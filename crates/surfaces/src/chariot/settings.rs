@@ -218,11 +218,11 @@ fn answer(status: StatusCode, view: &SecretView) -> Result<Answer, Trouble> {
 
 /// Tries an act again that insists on what it has seen, while others change that.
 fn settle<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    for _ in 1..ATTEMPTS {
+    for _ in 0..ATTEMPTS {
         match attempt() {
             Err(Trouble::Vault(VaultError::Stale { .. })) => {}
             done => return done,
         }
     }
-    attempt()
+    Err(Trouble::Vault(VaultError::Busy))
 }
