@@ -481,7 +481,8 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// What asks and changes nothing that another row or actor would miss.
-const HARMLESS: [&str; 5] = ["blueprints.login", "chariot.login", "login", "renderManifest", "reviewAccess"];
+const HARMLESS: [&str; 5] =
+    ["blueprints.login", "chariot.login", "login", "renderManifest", "reviewAccess"];
 
 pub(crate) fn operation(row: &str) -> &str {
     row.split(" (").next().unwrap()

@@ -139,8 +139,7 @@ fn a_name_that_nobody_has_takes_as_long_as_a_wrong_password() {
     let nobody = world.daemon.anonymous();
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let time = |id: &str, secret: &str| -> Duration {
-        let body =
-            format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+        let body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
         let started = Instant::now();
         nobody.send("POST", LOGIN, &form, body.as_bytes()).expect(401);
         started.elapsed()

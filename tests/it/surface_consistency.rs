@@ -44,13 +44,8 @@ enum Act {
 }
 
 fn through() -> impl Strategy<Value = Through> {
-    let all = [
-        Through::Apolo,
-        Through::Blueprints,
-        Through::Chariot,
-        Through::Hub,
-        Through::Native,
-    ];
+    let all =
+        [Through::Apolo, Through::Blueprints, Through::Chariot, Through::Hub, Through::Native];
     prop::sample::select(all.to_vec())
 }
 
