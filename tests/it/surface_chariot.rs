@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -208,6 +208,70 @@ fn no_value_of_an_item_is_repeated() {
     }
 }
 
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const EPOCH: u64 = 1_400_000_000;
+
+/// The seconds and the identity in a KSUID, read by hand.
+fn opened(id: &str) -> (u64, String) {
+    let mut bytes = [0_u32; 20];
+    for digit in id.bytes() {
+        let mut carry = DIGITS.iter().position(|known| *known == digit).unwrap() as u32;
+        for byte in bytes.iter_mut().rev() {
+            carry += *byte * 62;
+            (*byte, carry) = (carry & 0xff, carry >> 8);
+        }
+        assert_eq!(carry, 0, "{id} is too large");
+    }
+    let seconds = bytes[..4].iter().fold(0, |seconds, byte| seconds << 8 | u64::from(*byte));
+    (seconds, bytes[4..].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The KSUID of seconds and an identity.
+fn written(seconds: u64, uid: &str) -> String {
+    let hex = format!("{seconds:08x}{uid}");
+    let pairs = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    let mut bytes: Vec<u32> = pairs.map(|pair| u32::from_str_radix(pair, 16).unwrap()).collect();
+    let mut digits = Vec::new();
+    for _ in 0..27 {
+        let mut rest = 0;
+        for byte in &mut bytes {
+            let with = rest << 8 | *byte;
+            (*byte, rest) = (with / 62, with % 62);
+        }
+        digits.push(DIGITS[rest as usize]);
+    }
+    String::from_utf8(digits.into_iter().rev().collect()).unwrap()
+}
+
+#[test]
+fn an_id_says_when_the_item_was_made_and_another_second_is_another_item() {
+    let world = fresh();
+    let item = make(&world.admin, &custom("hf", "v"));
+    let shown = world.admin.get(&item).expect(200).json();
+    let id = shown["_id"].as_str().unwrap();
+    let (seconds, uid) = opened(id);
+    assert_eq!(written(seconds, &uid), id);
+    let native = world.admin.get(&secret("ml", "hf")).expect(200).json();
+    assert_eq!(native["metadata"]["uid"], uid.as_str());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert!((now - 60..=now).contains(&(seconds + EPOCH)), "{seconds}");
+    let made = shown["_updated_at"].as_u64().unwrap();
+    assert_eq!(made, seconds + EPOCH);
+    for other in [seconds - 1, seconds + 1, 0] {
+        let key = item.replace(id, &written(other, &uid));
+        world.admin.get(&key).expect(404);
+        world.admin.put(&key, &json!({ "value": "w" })).expect(404);
+        world.admin.delete(&key).expect(404);
+    }
+    thread::sleep(Duration::from_millis(1100));
+    let changed = world.admin.put(&item, &json!({ "value": "w" })).expect(200).json();
+    assert_eq!(changed["_id"], id);
+    assert!(changed["_updated_at"].as_u64().unwrap() > made, "{changed}");
+}
+
+/// What an item becomes in Kubernetes: its name, type and data.
+type Projected = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 #[test]
 fn items_lead_from_the_request_to_kubectl() {
     let Some(world) = Attached::start("chariot") else { return };
@@ -218,8 +282,8 @@ fn items_lead_from_the_request_to_kubectl() {
     make(admin, &json!({ "name": "s3", "_type": "secret/S3", "value": s3 }));
     let pull = json!({ "name": "pull", "_type": "secret/ContainerRegistry", "value": login });
     make(admin, &pull);
-    let config = r#"{"auths":{"nvcr.io":{"username":"$oauthtoken","password":"pw","auth":"JG9hdXRodG9rZW46cHc="}}}"#;
-    let expected: [(&str, &str, &[(&str, &str)]); 3] = [
+    const CONFIG: &str = r#"{"auths":{"nvcr.io":{"username":"$oauthtoken","password":"pw","auth":"JG9hdXRodG9rZW46cHc="}}}"#;
+    let expected: [Projected; 3] = [
         ("hf", "Opaque", &[("hf", "hf_token")]),
         (
             "s3",
@@ -231,7 +295,7 @@ fn items_lead_from_the_request_to_kubectl() {
                 ("AWS_DEFAULT_REGION", "eu-central-1"),
             ],
         ),
-        ("pull", "kubernetes.io/dockerconfigjson", &[(".dockerconfigjson", config)]),
+        ("pull", "kubernetes.io/dockerconfigjson", &[(".dockerconfigjson", CONFIG)]),
     ];
     for (name, kind, data) in expected {
         let data = data.iter().map(|(key, text)| ((*key).to_owned(), text.as_bytes().to_vec()));
