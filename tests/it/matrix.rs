@@ -474,6 +474,7 @@ pub(crate) const ROWS: &[Row] = &[
     }),
     ("deleteGroup", |w, _| ask().at("principal", w.group())),
     ("readAudit", |_, _| ask().query("limit", "1".into())),
+    ("listConsumers", |_, _| ask()),
     ("readSyncStatus", |_, _| ask()),
     ("releaseBrake", |_, _| ask()),
     ("isAlive", |_, _| ask()),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Actor, PASSWORD};
+use crate::cluster_e2e::{cluster, kubectl};
 use crate::harness::{Daemon, Fresh, fresh, fresh_with};
 use crate::openapi::Play;
 
@@ -71,11 +72,46 @@ values = ["dGV4dA==", "AAECAw=="]
 [[operations]]
 include-name = "DELETE /apolo/api/v1/secrets/{key}"
 parameters = { "path.key" = "gone" }
+# She must not take her own rights away.
+[[operations]]
+include-name = "POST /apolo/api/v1/users/{user}/permissions"
+parameters = { "path.user" = "bob" }
+[[operations]]
+include-name = "DELETE /apolo/api/v1/users/{user}/permissions"
+parameters = { "path.user" = "bob" }
 "#;
     let configuration = configuration(&alice.authorization(), rest);
     // There are no roles, and without a cluster there are no jobs.
     let in_vain = &["addRole", "removeRole", "runJob"];
     Part { surface: "apolo", configuration, in_vain, without: None }.play(&daemon);
+}
+
+/// With a cluster there are jobs: what is answered of one that runs is what the document says.
+#[test]
+fn no_job_that_the_document_of_apolo_leads_to_breaks_what_it_says() {
+    let Some(cluster) = cluster() else { return };
+    let Fresh { daemon, admin, home: _home } = fresh_with(|serve| {
+        serve.arg("--kubeconfig").arg(cluster.kubeconfig());
+        serve.args(["--apolo-namespace", "documented"]);
+    });
+    kubectl(cluster, &["create", "namespace", "documented"]);
+    let alice = alice(&admin);
+    let mut document = document("apolo", &daemon);
+    document["paths"].as_object_mut().unwrap().retain(|path, _| path.ends_with("/jobs"));
+    let rest = r#"
+[dictionaries.images]
+values = ["ubuntu:latest", "registry.example/team/image:1"]
+[dictionaries.projects]
+values = ["alice"]
+[parameters]
+"body.image" = { dictionary = "images", probability = 0.8 }
+"body.container.image" = { dictionary = "images", probability = 0.8 }
+"body.project_name" = { dictionary = "projects", probability = 0.8 }
+"#;
+    let configuration = configuration(&alice.authorization(), rest);
+    let play =
+        Play { document, configuration, examples: EXAMPLES, in_vain: Some(&[]), without: None };
+    play.against(&daemon).unwrap_or_else(|said| panic!("{said}"));
 }
 
 #[test]
@@ -92,9 +128,12 @@ values = ["alice"]
 [dictionaries.passwords]
 values = ["PASSWORD"]
 [dictionaries.names]
-values = ["hf", "example", "more"]
+values = ["example", "more"]
+[dictionaries.namespaces]
+values = ["default"]
 [parameters]
 "path.name" = "hf"
+"query.namespace" = { dictionary = "namespaces", probability = 0.5 }
 "body.username" = { dictionary = "usernames", probability = 1.0 }
 "body.password" = { dictionary = "passwords", probability = 1.0 }
 "body.secrets_payload[*].name" = { dictionary = "names", probability = 0.5 }

@@ -4,6 +4,7 @@
 //! wipes itself and cannot be printed.
 
 mod binding;
+mod consumer;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grant;
@@ -26,6 +27,7 @@ mod wire_text;
 pub use binding::{
     BindingBody, BindingList, BindingWrite, BoundSecretBody, BoundSecretList, project_path,
 };
+pub use consumer::{ConsumerBody, ConsumerList, ConsumerMetadata, ReferenceBody};
 pub use grant::{
     AccessBody, AccessList, AccessReview, AccessReviewed, ActionBody, GrantBody, GrantList,
     GrantWrite, MemberWrite,

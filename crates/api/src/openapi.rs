@@ -485,6 +485,14 @@ fn about_rights(table: &mut Table) {
 
 fn about_the_daemon(table: &mut Table) {
     table
+        .get(
+            paths::CONSUMERS,
+            "listConsumers",
+            "The clusters, nodes and workspaces that refer to secrets, and each secret's last change",
+        )
+        .tag("daemon")
+        .answers::<ConsumerList>("200", "All of them, as far as the caller may see them");
+    table
         .get(paths::SYNC, "readSyncStatus", "How the worker that projects into Kubernetes stands")
         .tag("daemon")
         .answers::<SyncStatus>("200", "How it stands");

@@ -94,6 +94,8 @@ pub const DESTROY: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{nam
 pub const PURGE: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}/actions/purge";
 /// Makes a manifest of a workload that refers to secrets.
 pub const RENDER: &str = "/tresor/v1/render";
+/// The clusters, nodes and workspaces that refer to secrets.
+pub const CONSUMERS: &str = "/tresor/v1/consumers";
 /// How the worker that projects stands.
 pub const SYNC: &str = "/tresor/v1/sync";
 /// Lets the worker delete what its brake holds back.

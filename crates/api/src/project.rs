@@ -1,13 +1,16 @@
 //! Projects and projections on the wire.
 
+use std::collections::BTreeMap;
+
 use domain::{
-    Invalid, NamePattern, Namespace, ProjectName, ProjectionMode, ProjectionRule, ResourceVersion,
+    Invalid, Labels, NamePattern, Namespace, ProjectName, ProjectionMode, ProjectionRule,
+    ResourceVersion,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::ListMetadata;
 use crate::object::{nullable, nullable_objects, object, objects};
+use crate::{ListMetadata, UniqueMap};
 
 /// A projection rule.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -21,6 +24,17 @@ pub struct RuleBody {
     /// The Kubernetes Secret's name; `{name}` when left out, and `{project}` for a merged rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_pattern: Option<String>,
+    /// Labels for each Kubernetes Secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique")]
+    pub labels: BTreeMap<String, String>,
+    /// Whether each Kubernetes Secret gets the labels of its secret too; not in a `merged` rule.
+    /// Whoever writes a secret then says what the cluster's own controllers find by a label.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret_labels: bool,
+}
+
+fn unique<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    UniqueMap::deserialize(from).map(|map| map.0)
 }
 
 impl RuleBody {
@@ -30,7 +44,13 @@ impl RuleBody {
             None => NamePattern::default_for(mode),
             Some(pattern) => NamePattern::parse(mode, pattern)?,
         };
-        Ok(ProjectionRule { mode, namespace: Namespace::parse(&self.namespace)?, name_pattern })
+        let namespace = Namespace::parse(&self.namespace)?;
+        let labels = Labels::parse(self.labels.clone());
+        let labels = labels.map_err(|wrong| Invalid::new("labels", wrong.fix))?;
+        let secret_labels = self.secret_labels;
+        let rule = ProjectionRule { mode, namespace, name_pattern, labels, secret_labels };
+        rule.check()?;
+        Ok(rule)
     }
 }
 
@@ -40,6 +60,8 @@ impl From<&ProjectionRule> for RuleBody {
             mode: rule.mode.as_str().to_owned(),
             namespace: rule.namespace.as_str().to_owned(),
             name_pattern: Some(rule.name_pattern.as_str().to_owned()),
+            labels: rule.labels.as_map().clone(),
+            secret_labels: rule.secret_labels,
         }
     }
 }

@@ -4,7 +4,9 @@ use std::marker::PhantomData;
 
 use domain::{BindingKind, OrgName, ProjectPath, SecretPath, Timestamp, Uid};
 
-use crate::{Action, ActionKind, Actor, Basis, Held, Place, Right, Role, Scope, Subject, Use};
+use crate::{
+    Action, ActionKind, Actor, Basis, Create, Held, Place, Right, Role, Scope, Subject, Use,
+};
 
 /// Something that a permit can be about.
 pub trait Resource {
@@ -241,6 +243,37 @@ pub fn decide_use(
         return Ok(Permit { actor, resource: path, only: Some(uid), action });
     }
     Err(denied(actor, &secret.place(), secret.owner))
+}
+
+/// Decides whether an actor may make a secret in a common home, where secrets are made on account of
+/// the projects that they are bound to: who may make secrets in each of those may. One that is bound
+/// to none is for who may make secrets in the home itself, or for everyone where the home is `open`.
+///
+/// Which projects are such homes is not decided here.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_create_for(
+    actor: &Actor,
+    (home, open): (SecretPath, bool),
+    projects: &[ProjectPath],
+    now: Timestamp,
+) -> Result<Permit<Create, SecretPath>, Denied> {
+    if actor.has_expired(now) {
+        return Err(Denied::Expired);
+    }
+    let may = |project| allows(actor, &Place::Project(project), None, ActionKind::Create);
+    let is_left = actor.is_left(&home.place(), ActionKind::Create);
+    let on_their_account = if projects.is_empty() { open } else { projects.iter().all(may) };
+    if is_left && on_their_account {
+        return Ok(Permit {
+            actor: actor.clone(),
+            resource: home,
+            only: None,
+            action: PhantomData,
+        });
+    }
+    decide(actor, home, now)
 }
 
 /// Why an actor may perform an action at a place: every reason there is, and none when it may not.

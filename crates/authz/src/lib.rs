@@ -43,7 +43,7 @@ pub use actor::{
 };
 pub use decide::{
     Denied, KnownSecret, Opening, PartOfProject, Permit, Reason, Resource, SeenProject, WholeStore,
-    decide, decide_known, decide_use, may_give, reasons, reasons_to_use,
+    decide, decide_create_for, decide_known, decide_use, may_give, reasons, reasons_to_use,
 };
 pub use role::Role;
 pub use scope::{Place, Right, Scope};

@@ -9,7 +9,7 @@ pub const MAX_LABELS: usize = 64;
 
 /// A secret's labels: keys and values as Kubernetes defines them
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels(BTreeMap<String, String>);
 
 impl Labels {

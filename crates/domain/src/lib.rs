@@ -48,7 +48,9 @@ pub use plaintext::{Plaintext, Sealed};
 pub use projected::KubernetesSecret;
 pub use projection::{Placement, ProjectionState, ProjectionStatus, Retired, Tombstone};
 pub use revision::{Incarnation, ResourceVersion, Revision};
-pub use rule::{NamePattern, NamespacePattern, ProjectionMode, ProjectionRule, RuleTemplate};
+pub use rule::{
+    MANAGED_BY, NamePattern, NamespacePattern, ProjectionMode, ProjectionRule, RuleTemplate,
+};
 pub use secret_type::SecretType;
 pub use selector::LabelSelector;
 pub use uid::Uid;

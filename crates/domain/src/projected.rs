@@ -204,8 +204,8 @@ mod tests {
         assert_eq!(
             text,
             concat!(
-                r#"{"auths":{"ghcr.io":{"username":"$oauthtoken","password":"p","email":"a@b.c","auth":"JG9hdXRodG9rZW46cA=="},"#,
-                r#""nvcr.io":{"username":"$oauthtoken","password":"pa\"ss","auth":"JG9hdXRodG9rZW46cGEic3M="}}}"#
+                r#"{"auths":{"nvcr.io":{"username":"$oauthtoken","password":"pa\"ss","auth":"JG9hdXRodG9rZW46cGEic3M="},"#,
+                r#""ghcr.io":{"username":"$oauthtoken","password":"p","email":"a@b.c","auth":"JG9hdXRodG9rZW46cA=="}}}"#
             )
         );
     }

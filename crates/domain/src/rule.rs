@@ -1,7 +1,7 @@
 //! Where a project's secrets appear in Kubernetes.
 
 use crate::{
-    HASH_DIGITS, Invalid, Namespace, ProjectPath, SecretPath, is_dns_subdomain, short_hash,
+    HASH_DIGITS, Invalid, Labels, Namespace, ProjectPath, SecretPath, is_dns_subdomain, short_hash,
 };
 
 /// How a rule lays secrets out in its namespace. The numbers are stored and never reused.
@@ -227,9 +227,12 @@ impl RuleTemplate {
     /// A project's rule.
     pub fn apply(&self, project: &ProjectPath) -> Option<ProjectionRule> {
         let namespace = self.namespace.apply(project)?;
-        Some(ProjectionRule { mode: self.mode, namespace, name_pattern: self.name_pattern.clone() })
+        Some(ProjectionRule::new(self.mode, namespace, self.name_pattern.clone()))
     }
 }
+
+/// The label that each Kubernetes Secret of ours has.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// One projection rule of a project.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -240,6 +243,36 @@ pub struct ProjectionRule {
     pub namespace: Namespace,
     /// What they are called there.
     pub name_pattern: NamePattern,
+    /// The labels that each Kubernetes Secret gets.
+    pub labels: Labels,
+    /// Whether each gets the labels of its secret too, where the rule has none of the same key.
+    /// Whoever writes a secret then says what the cluster's own controllers find by a label.
+    pub secret_labels: bool,
+}
+
+impl ProjectionRule {
+    /// A rule that gives no labels.
+    pub fn new(mode: ProjectionMode, namespace: Namespace, name_pattern: NamePattern) -> Self {
+        let labels = Labels::default();
+        Self { mode, namespace, name_pattern, labels, secret_labels: false }
+    }
+
+    /// Checks that the rule's parts go together.
+    ///
+    /// # Errors
+    /// When a merged copy, which shows many secrets, is to have the labels of one; or a label is
+    /// [`MANAGED_BY`].
+    pub fn check(&self) -> Result<(), Invalid> {
+        if self.mode == ProjectionMode::Merged && self.secret_labels {
+            let fix = "must be left out of a merged rule, whose copy is one for many secrets";
+            return Err(Invalid::new("secretLabels", fix));
+        }
+        if self.labels.as_map().contains_key(MANAGED_BY) {
+            let fix = format!("must not hold {MANAGED_BY}, by which Tresor knows its own");
+            return Err(Invalid::new("labels", fix));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -278,6 +311,25 @@ mod tests {
         ] {
             let refused = NamePattern::parse(ProjectionMode::Each, text).unwrap_err();
             assert_eq!(refused.field, "namePattern", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_merged_copy_has_no_secret_s_labels_and_no_rule_says_whose_a_copy_is() {
+        let namespace = Namespace::parse("n").unwrap();
+        for (mode, field) in
+            [(ProjectionMode::Each, None), (ProjectionMode::Merged, Some("secretLabels"))]
+        {
+            let pattern = NamePattern::default_for(mode);
+            let rule = ProjectionRule::new(mode, namespace.clone(), pattern);
+            assert!(rule.check().is_ok());
+            let passes_on = ProjectionRule { secret_labels: true, ..rule.clone() };
+            assert_eq!(passes_on.check().err().map(|wrong| wrong.field).as_deref(), field);
+            let labels = |key: &str| Labels::parse([(key.to_owned(), "x".to_owned())].into());
+            let labelled = ProjectionRule { labels: labels("a").unwrap(), ..rule.clone() };
+            assert!(labelled.check().is_ok());
+            let ours = ProjectionRule { labels: labels(MANAGED_BY).unwrap(), ..rule };
+            assert_eq!(ours.check().unwrap_err().field, "labels");
         }
     }
 

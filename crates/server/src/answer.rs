@@ -124,6 +124,12 @@ fn vault_problem(error: VaultError) -> Problem {
             "A secret of this name lives. Delete it first, or name a deleted one by its uid.",
         )
         .at("uid"),
+        VaultError::InUse { users } => {
+            let detail = format!(
+                "The secret is what {users} are reached with. Take them off the register, or give them another one."
+            );
+            new(ProblemKind::NotNow, &detail)
+        }
         VaultError::ProjectHasBindings => new(
             ProblemKind::NotNow,
             "Secrets of other projects are bound to the project. End those bindings first.",

@@ -48,7 +48,9 @@ pub(crate) fn routes(app: &App) -> Router<App> {
 pub(crate) async fn not_found(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match owner(&app, parts.uri.path()) {
-        Some(surface) => guarded(&app, surface, &parts, surface.not_found).await,
+        Some(surface) => {
+            guarded(&app, surface, &parts, || (surface.not_found)(parts.uri.path())).await
+        }
         None => Failure(no_such_resource()).into_response(),
     }
 }
@@ -58,7 +60,8 @@ pub(crate) async fn no_method(State(app): State<App>, request: Request) -> Respo
     let (parts, _) = request.into_parts();
     match owner(&app, parts.uri.path()) {
         Some(surface) => {
-            guarded(&app, surface, &parts, || (surface.no_method)(&parts.method)).await
+            let answer = || (surface.no_method)(&parts.method, parts.uri.path());
+            guarded(&app, surface, &parts, answer).await
         }
         None => {
             let detail = "This path exists, and not for this method. See the Allow header.";
@@ -77,15 +80,20 @@ pub(crate) fn say(app: &App, path: &str, problem: Problem) -> Response {
 
 fn owner(app: &App, path: &str) -> Option<&'static Surface> {
     let surfaces = app.surfaces()?.surfaces.iter().copied();
-    let mut owners = surfaces.filter(|surface| is_below(path, surface.prefixes));
-    owners.next()
+    // One's prefix may lie below another's.
+    surfaces
+        .filter_map(|surface| Some((begins(path, surface.prefixes)?, surface)))
+        .max_by_key(|(length, _)| *length)
+        .map(|(_, surface)| surface)
 }
 
-fn is_below(path: &str, prefixes: &[&str]) -> bool {
-    prefixes.iter().any(|prefix| {
-        path.strip_prefix(*prefix)
+/// The length of the longest prefix that a path begins with, if it begins with one.
+fn begins(path: &str, prefixes: &[&str]) -> Option<usize> {
+    let is_below = |prefix: &&&str| {
+        path.strip_prefix(**prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
-    })
+    };
+    prefixes.iter().filter(is_below).map(|prefix| prefix.len()).max()
 }
 
 /// An answer that is no route's; where the surface guards its paths, for those it knows.
@@ -95,7 +103,7 @@ async fn guarded(
     parts: &Parts,
     answer: impl FnOnce() -> Answer,
 ) -> Response {
-    if is_below(parts.uri.path(), surface.guarded) {
+    if begins(parts.uri.path(), surface.guarded).is_some() {
         let peer = peer(&parts.extensions);
         match Caller::identify(app, &parts.headers, peer, surface.scheme).await {
             Ok(_) => {}

@@ -3,8 +3,9 @@
 use domain::Malformed;
 
 use crate::{
-    Change, Head, Key, OrgRecord, PrincipalRecord, ProjectRecord, TokenRecord, decode_last_use,
-    decode_secret_path, decode_tombstone, encode_last_use, encode_secret_path, encode_tombstone,
+    Change, ConsumerRecord, Head, Holding, Key, OrgRecord, PrincipalRecord, ProjectRecord,
+    TokenRecord, decode_last_use, decode_secret_path, decode_tombstone, encode_last_use,
+    encode_secret_path, encode_tombstone,
 };
 
 /// What is decoded as some record was encoded exactly so.
@@ -15,6 +16,8 @@ pub fn record(bytes: &[u8]) -> bool {
         again(bytes, TokenRecord::decode, TokenRecord::encode),
         again(bytes, PrincipalRecord::decode, PrincipalRecord::encode),
         again(bytes, OrgRecord::decode, OrgRecord::encode),
+        again(bytes, ConsumerRecord::decode, ConsumerRecord::encode),
+        again(bytes, Holding::decode, Holding::encode),
         again(bytes, decode_last_use, |at| encode_last_use(*at)),
         again(bytes, Change::decode, Change::encode),
         again(bytes, decode_tombstone, encode_tombstone),

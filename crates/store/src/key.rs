@@ -5,7 +5,7 @@ use std::fmt;
 
 use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Uid};
 
-use crate::PrincipalKind;
+use crate::{ConsumerKind, PrincipalKind};
 
 /// A record's key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +38,8 @@ const PRINCIPAL_NAME: u8 = 0x0e;
 const ORG: u8 = 0x0f;
 const LAST_USE: u8 = 0x10;
 const SECRET_ID: u8 = 0x11;
+const CONSUMER: u8 = 0x12;
+const HOLDING: u8 = 0x13;
 /// Behind all records, so that a scan of these meets no chunk.
 pub(crate) const CHUNK: u8 = 0x7f;
 
@@ -150,6 +152,26 @@ impl Key {
         Self(bytes)
     }
 
+    /// A cluster or a node.
+    pub fn consumer(kind: ConsumerKind, name: &str) -> Self {
+        let mut bytes = vec![CONSUMER, kind as u8];
+        bytes.extend_from_slice(name.as_bytes());
+        Self(bytes)
+    }
+
+    /// How a secret stands with those that refer to it.
+    pub fn holding(secret: Uid) -> Self {
+        Self::with_uid(HOLDING, secret)
+    }
+
+    /// That a cluster or a node holds a secret, so that it is not deleted.
+    pub fn holder(secret: Uid, kind: ConsumerKind, name: &str) -> Self {
+        let mut key = Self::holding(secret);
+        key.0.push(kind as u8);
+        key.0.extend_from_slice(name.as_bytes());
+        key
+    }
+
     /// How many uses of a key-encryption key are reserved.
     pub fn key_uses(kek: u32) -> Self {
         let mut bytes = vec![KEY_USES];
@@ -189,6 +211,18 @@ impl Key {
     /// The organization in an organization's key.
     pub fn org_name(&self) -> Option<OrgName> {
         OrgName::parse(std::str::from_utf8(self.0.get(1..)?).ok()?).ok()
+    }
+
+    /// The kind and name in the key of a cluster or a node, or of that it holds a secret.
+    pub fn consumer_name(&self) -> Option<(ConsumerKind, &str)> {
+        let rest = match *self.0.first()? {
+            CONSUMER => self.0.get(1..)?,
+            HOLDING => self.0.get(17..)?,
+            _ => return None,
+        };
+        let (kind, name) = rest.split_first()?;
+        let kind = ConsumerKind::ALL.into_iter().find(|known| *known as u8 == *kind)?;
+        Some((kind, std::str::from_utf8(name).ok()?))
     }
 
     fn names(&self) -> Option<(&str, &str, Option<&str>)> {
@@ -319,6 +353,20 @@ impl KeyRange {
         Self::of_kind(PRINCIPAL)
     }
 
+    /// All clusters, or all nodes.
+    pub fn consumers(kind: ConsumerKind) -> Self {
+        let (start, end) = (vec![CONSUMER, kind as u8], vec![CONSUMER, kind as u8 + 1]);
+        Self { start: Key(start), end: Key(end) }
+    }
+
+    /// Those that hold a secret.
+    pub fn holders(secret: Uid) -> Self {
+        let start = Key::holding(secret).successor();
+        let mut end = Key::holding(secret);
+        end.0.push(0xff);
+        Self { start, end }
+    }
+
     /// All organizations.
     pub fn orgs() -> Self {
         Self::of_kind(ORG)
@@ -445,5 +493,12 @@ mod tests {
         assert_eq!(hex(Key::org(&OrgName::default_org())), "\\x0fdefault");
         assert_eq!(hex(Key::last_use(uid)), "\\x100123456789abcdef");
         assert_eq!(hex(Key::secret_id("a-1")), "\\x11a-1");
+        assert_eq!(hex(Key::consumer(ConsumerKind::Node, "n1")), "\\x12\\x02n1");
+        assert_eq!(hex(Key::holding(uid)), "\\x130123456789abcdef");
+        let holder = Key::holder(uid, ConsumerKind::Cluster, "c");
+        assert_eq!(hex(holder.clone()), "\\x130123456789abcdef\\x01c");
+        assert_eq!(holder.consumer_name(), Some((ConsumerKind::Cluster, "c")));
+        let range = KeyRange::holders(uid);
+        assert!(range.start <= holder && holder < range.end && Key::holding(uid) < range.start);
     }
 }

@@ -13,9 +13,9 @@ pub use engine::{
 };
 pub use key::{Key, KeyRange};
 pub use record::{
-    Binding, Change, ChangeKind, ChangeView, ChangedObject, Grant, Head, OrgRecord, PrincipalKind,
-    PrincipalRecord, ProjectRecord, Removal, TokenHolder, TokenRecord, VersionInfo, VersionState,
-    decode_last_use, decode_secret_path, decode_tombstone, encode_last_use, encode_secret_path,
-    encode_tombstone,
+    Binding, Change, ChangeKind, ChangeView, ChangedObject, ConsumerKind, ConsumerRecord, Grant,
+    Head, Holding, OrgRecord, PrincipalKind, PrincipalRecord, ProjectRecord, Removal, SecretRef,
+    TokenHolder, TokenRecord, VersionInfo, VersionState, decode_last_use, decode_secret_path,
+    decode_tombstone, encode_last_use, encode_secret_path, encode_tombstone,
 };
 pub use sled_engine::{DataDir, HeadView, OpenError, SledEngine, SledOptions, read_head};

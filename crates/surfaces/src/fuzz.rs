@@ -35,6 +35,7 @@ pub fn surface_body(sent: &[u8]) -> bool {
         done.extend(crate::chariot::fuzz(&request));
         done.extend(crate::digitalhub::fuzz(&request));
         done.extend(crate::apolo::fuzz(&request));
+        done.extend(crate::safe::fuzz(&request));
         done
     };
     let accepted = read(sent).iter().any(Result::is_ok);
@@ -136,6 +137,26 @@ mod tests {
             (
                 "pull",
                 r#"{"name":"r","_type":"secret/ContainerRegistry","value":{"registries":[{"server":"r","username":"u","password":"p"}]}}"#.to_owned(),
+            ),
+            (
+                "safe_image",
+                r#"{"name":"harbor-secret","type":"image","workspaceIds":["dev"],"labels":{"a":"b"},"params":[{"server":"harbor.example.com","username":"admin","password":"SGFyYm9y"}]}"#.to_owned(),
+            ),
+            (
+                "safe_ssh",
+                r#"{"name":"k","type":"ssh","params":[{"username":"root","password":"p","privateKey":"","publicKey":null}]}"#.to_owned(),
+            ),
+            (
+                "safe_workspace",
+                r#"{"name":"ai","clusterId":"c","imageSecretIds":["a"],"managers":["m"],"description":"d"}"#.to_owned(),
+            ),
+            (
+                "safe_node",
+                r#"{"privateIP":"10.0.0.1","flavorId":"f","sshSecretId":"k","hostname":"n","port":22}"#.to_owned(),
+            ),
+            (
+                "safe_user",
+                r#"{"name":"al","password":"p","roles":["default","system-admin"],"workspaces":["w"],"restrictedType":1}"#.to_owned(),
             ),
             ("values", r#"{"a":"1","b":2,"c":true}"#.to_owned()),
         ];

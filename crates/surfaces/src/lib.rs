@@ -24,6 +24,7 @@ mod listing;
 pub mod render;
 mod request;
 mod route;
+mod safe;
 mod trouble;
 
 pub use answer::{Answer, Outcome, Touched};
@@ -32,4 +33,5 @@ pub use route::{
     APOLO_NAMES, Access, Context, DIGITALHUB_NAMES, Job, JobError, Jobs, Place, Route, Settings,
     Surface, Unauthenticated, surfaces,
 };
+pub use safe::home_rule as safe_home_rule;
 pub use trouble::Trouble;

@@ -31,9 +31,9 @@ pub struct Surface {
     /// The answer to what has no answer of its own.
     pub refuse: fn(&Problem) -> Answer,
     /// The answer on a path that there is not.
-    pub not_found: fn() -> Answer,
+    pub not_found: fn(&str) -> Answer,
     /// The answer to a method that the path does not have.
-    pub no_method: fn(&Method) -> Answer,
+    pub no_method: fn(&Method, &str) -> Answer,
 }
 
 /// One route of a surface.
@@ -90,6 +90,8 @@ pub struct Settings {
     pub blueprints_namespace: Namespace,
     /// What the project is called in which an organization's own secrets of Chariot live.
     pub chariot_organization_project: ProjectName,
+    /// Where Primus-SaFE's secrets live.
+    pub safe_project: ProjectPath,
     /// Where clients reach the daemon, when that is not where they believe to.
     pub public_url: Option<String>,
 }
@@ -192,11 +194,12 @@ pub const DIGITALHUB_NAMES: &str = "proj-secrets-{project}";
 
 /// All surfaces, by name.
 pub fn surfaces() -> &'static [&'static Surface] {
-    static ALL: [&Surface; 4] = [
+    static ALL: [&Surface; 5] = [
         &crate::apolo::SURFACE,
         &crate::blueprints::SURFACE,
         &crate::chariot::SURFACE,
         &crate::digitalhub::SURFACE,
+        &crate::safe::SURFACE,
     ];
     &ALL
 }

@@ -1,6 +1,6 @@
 //! Who wants a place in the cluster, and what it wants there. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{ProjectPath, Uid};
@@ -55,6 +55,8 @@ pub(crate) struct Wanted {
     pub(crate) by: ProjectPath,
     /// The secret, or those that a merged copy holds, in the order in which they get room.
     pub(crate) secrets: Vec<Arc<SecretMeta>>,
+    /// The labels that the project's rules give it.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 impl Wanted {

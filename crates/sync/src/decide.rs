@@ -24,7 +24,7 @@ pub(crate) struct Expected {
     pub(crate) type_: &'static str,
     /// What type and data come to.
     pub(crate) digest: Digest,
-    /// The annotations.
+    /// The annotations and labels.
     pub(crate) marks: Marks,
 }
 
@@ -62,6 +62,7 @@ impl Expected {
         };
         self.owner == wanted.owner
             && self.marks.is_by(&wanted.by)
+            && self.marks.has_labels(&wanted.labels)
             && self.shown.len() == wanted.secrets.len()
             && self.shown.iter().zip(&wanted.secrets).all(same)
     }

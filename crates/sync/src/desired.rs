@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{
-    DataKey, Namespace, Placement, ProjectPath, ProjectionMode, ProjectionRule, SecretPath,
-    SecretType, Uid, kubernetes_name,
+    DataKey, MANAGED_BY, Namespace, Placement, ProjectPath, ProjectionMode, ProjectionRule,
+    SecretPath, SecretType, Uid, kubernetes_name,
 };
 
 use crate::claim::{Claim, Contest, Owner, Wanted};
@@ -120,7 +120,7 @@ impl Desired {
 
     /// What belongs in a place.
     pub(crate) fn wanted(&self, placement: &Placement) -> Option<Wanted> {
-        Some(self.grant(self.winner(placement)?).0)
+        Some(self.grant(placement, self.winner(placement)?).0)
     }
 
     /// What belongs in a place, and which secrets found the name or their key there taken. A secret
@@ -129,7 +129,7 @@ impl Desired {
         let mut contest = Contest::default();
         let mut known = BTreeSet::new();
         for claim in self.claims.get(placement).into_iter().flatten() {
-            let (wanted, refused) = self.grant(claim);
+            let (wanted, refused) = self.grant(placement, claim);
             let mut losers = refused;
             if contest.winner.is_none() {
                 known.extend(wanted.secrets.iter().map(|secret| secret.uid));
@@ -165,14 +165,46 @@ impl Desired {
     }
 
     /// What a claim would put into its place, and the secrets whose key there is taken.
-    fn grant(&self, claim: &Claim) -> (Wanted, Vec<Arc<SecretMeta>>) {
+    fn grant(&self, placement: &Placement, claim: &Claim) -> (Wanted, Vec<Arc<SecretMeta>>) {
         let (secrets, refused) = match claim.owner() {
             Owner::Project(_) => self.entries(&claim.by),
             Owner::Secret(uid) => {
                 (self.secrets.get(&uid).into_iter().cloned().collect(), Vec::new())
             }
         };
-        (Wanted { owner: claim.owner(), by: claim.by.clone(), secrets }, refused)
+        let labels = self.labels(placement, claim);
+        (Wanted { owner: claim.owner(), by: claim.by.clone(), secrets, labels }, refused)
+    }
+
+    /// The labels of a copy: those of each rule of the project that leads to the place, and where
+    /// one says so those of the secret that they leave room for.
+    fn labels(&self, placement: &Placement, claim: &Claim) -> BTreeMap<String, String> {
+        let secret = match claim.owner() {
+            Owner::Secret(uid) => self.secret(uid),
+            Owner::Project(_) => None,
+        };
+        let mode = secret.map_or(ProjectionMode::Merged, |_| ProjectionMode::Each);
+        let leads_here = |rule: &&ProjectionRule| {
+            let name = match secret {
+                Some(secret) => rule.name_pattern.apply(&SecretPath {
+                    project: claim.by.clone(),
+                    name: secret.path.name.clone(),
+                }),
+                None => rule.name_pattern.apply_to_project(&claim.by),
+            };
+            rule.namespace == placement.namespace && kubernetes_name(&name) == placement.name
+        };
+        let mut labels = BTreeMap::new();
+        for rule in self.rules(&claim.by, mode).filter(|rule| has_labels(rule)).filter(leads_here) {
+            let passed_on = secret.filter(|_| rule.secret_labels);
+            let passed_on = passed_on.into_iter().flat_map(|secret| secret.labels.as_map());
+            for (key, value) in rule.labels.as_map().iter().chain(passed_on) {
+                if key != MANAGED_BY {
+                    labels.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+            }
+        }
+        labels
     }
 
     /// The variables of a project that get an entry in its merged copies, and those whose key a
@@ -272,6 +304,10 @@ impl Desired {
 /// The projects by whose rules a secret is projected.
 fn homes(secret: &SecretMeta) -> BTreeSet<&ProjectPath> {
     secret.bound_to.iter().chain([&secret.path.project]).collect()
+}
+
+fn has_labels(rule: &ProjectionRule) -> bool {
+    rule.secret_labels || !rule.labels.as_map().is_empty()
 }
 
 fn is_entry(secret: &SecretMeta) -> bool {

@@ -200,8 +200,7 @@ fn manifest(
 ) -> Result<Vec<u8>, CallError> {
     // Absent means unchanged here, and an old copy would be refused.
     meta.managed_fields = None;
-    meta.labels.get_or_insert_default().insert(LABEL.to_owned(), MANAGER.to_owned());
-    marks.write_to(meta.annotations.get_or_insert_default());
+    marks.write_to(&mut meta);
     // EXPOSE: this is what the worker is for, the value goes to the API server.
     let data = secret.data.iter().map(|(k, v)| (k.clone(), ByteString(v.expose().to_vec())));
     let mut object = Secret {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use domain::{Placement, ProjectPath, ResourceVersion, SecretPath, Uid};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::claim::Owner;
 
 /// The label that the watches select by.
-pub(crate) const LABEL: &str = "app.kubernetes.io/managed-by";
+pub(crate) const LABEL: &str = domain::MANAGED_BY;
 /// The label's value, and the field manager.
 pub(crate) const MANAGER: &str = "tresor";
 
@@ -24,7 +25,10 @@ const RESOURCE_VERSION: &str = "tresor.dev/resource-version";
 const PROJECT: &str = "tresor.dev/project";
 const PLACEMENT: &str = "tresor.dev/placement";
 const STORE: &str = "tresor.dev/store";
-const ALL: [&str; 8] = [SOURCE, UID, VERSION, ENTRIES, RESOURCE_VERSION, PROJECT, PLACEMENT, STORE];
+/// The keys of the labels that came from us, so that those which no rule gives any more are found.
+const LABELS: &str = "tresor.dev/labels";
+const ALL: [&str; 9] =
+    [SOURCE, UID, VERSION, ENTRIES, RESOURCE_VERSION, PROJECT, PLACEMENT, STORE, LABELS];
 
 const SCHEME: &str = "secret://";
 /// What RFC 3986 section 2.3 leaves unencoded in a path segment.
@@ -32,10 +36,13 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// As above; the slashes of a name are its segments.
 const NAME: &AsciiSet = &SEGMENT.remove(b'/');
 
-/// Our annotations on one object. Of what we expect they are all there; of what is found in the
-/// cluster, as many as somebody left.
+/// Our annotations on one object, and the labels that they name. Of what we expect they are all
+/// there; of what is found in the cluster, as many as somebody left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks(BTreeMap<&'static str, String>);
+pub(crate) struct Marks {
+    annotations: BTreeMap<&'static str, String>,
+    labels: BTreeMap<String, String>,
+}
 
 /// What a copy shows.
 pub(crate) enum Origin<'a> {
@@ -85,19 +92,48 @@ impl Marks {
                 marks.insert(PROJECT, project_path(by));
             }
         }
-        Self(marks)
+        Self { annotations: marks, labels: BTreeMap::new() }
     }
 
-    /// Those of an object's annotations that are ours.
-    pub(crate) fn found(annotations: &BTreeMap<String, String>) -> Self {
-        Self(ALL.iter().filter_map(|k| Some((*k, annotations.get(*k)?.clone()))).collect())
+    /// The same, with labels that a rule gives.
+    #[must_use]
+    pub(crate) fn labelled(mut self, labels: &BTreeMap<String, String>) -> Self {
+        if !labels.is_empty() {
+            let keys: Vec<_> = labels.keys().map(String::as_str).collect();
+            self.annotations.insert(LABELS, keys.join(","));
+        }
+        self.labels.clone_from(labels);
+        self
     }
 
-    /// Makes our annotations exactly these, and leaves the others. A hand-over has been accepted
-    /// by then.
-    pub(crate) fn write_to(&self, annotations: &mut BTreeMap<String, String>) {
+    /// Whether these are the labels that a rule gives.
+    pub(crate) fn has_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.labels == *labels
+    }
+
+    /// Those of an object's annotations and labels that are ours.
+    pub(crate) fn found(meta: &ObjectMeta) -> Self {
+        let Some(found) = &meta.annotations else { return Self::default() };
+        let annotations = ALL.iter().filter_map(|k| Some((*k, found.get(*k)?.clone()))).collect();
+        let labels = meta.labels.iter().flatten();
+        let ours = found.get(LABELS).map(String::as_str).unwrap_or_default();
+        let labels = labels.filter(|(key, _)| is_listed(ours, key));
+        let labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { annotations, labels }
+    }
+
+    /// Makes our annotations and labels exactly these, and leaves the others. A hand-over has been
+    /// accepted by then.
+    pub(crate) fn write_to(&self, meta: &mut ObjectMeta) {
+        let annotations = meta.annotations.get_or_insert_default();
+        let before = annotations.remove(LABELS).unwrap_or_default();
         annotations.retain(|key, _| key != ADOPT && !ALL.contains(&key.as_str()));
-        annotations.extend(self.0.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let ours = self.annotations.iter();
+        annotations.extend(ours.map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let labels = meta.labels.get_or_insert_default();
+        labels.retain(|key, _| !is_listed(&before, key));
+        labels.extend(self.labels.clone());
+        labels.insert(LABEL.to_owned(), MANAGER.to_owned());
     }
 
     /// Whose copy the object is, if the object was made by this store for this very place.
@@ -112,7 +148,7 @@ impl Marks {
         if !made_here {
             return None;
         }
-        let uid = Uid::parse(self.0.get(UID)?).ok()?;
+        let uid = Uid::parse(self.annotations.get(UID)?).ok()?;
         Some(if self.shows_a_project() { Owner::Project(uid) } else { Owner::Secret(uid) })
     }
 
@@ -123,12 +159,12 @@ impl Marks {
 
     /// The URI of what the object shows.
     pub(crate) fn source(&self) -> &str {
-        self.0.get(SOURCE).map(String::as_str).unwrap_or_default()
+        self.annotations.get(SOURCE).map(String::as_str).unwrap_or_default()
     }
 
     /// How many entries a merged copy had when it was written.
     pub(crate) fn entries(&self) -> usize {
-        self.0.get(ENTRIES).and_then(|count| count.parse().ok()).unwrap_or_default()
+        self.annotations.get(ENTRIES).and_then(|count| count.parse().ok()).unwrap_or_default()
     }
 
     /// `secret://CLUSTER/ORG/PROJECT` and nothing below it.
@@ -137,8 +173,12 @@ impl Marks {
     }
 
     fn is(&self, key: &str, value: &str) -> bool {
-        self.0.get(key).is_some_and(|found| found == value)
+        self.annotations.get(key).is_some_and(|found| found == value)
     }
+}
+
+fn is_listed(list: &str, key: &str) -> bool {
+    list.split(',').any(|listed| listed == key)
 }
 
 fn place(placement: &Placement) -> String {
@@ -197,9 +237,14 @@ mod tests {
     }
 
     fn written(marks: &Marks) -> Vec<String> {
-        let mut annotations = BTreeMap::new();
-        marks.write_to(&mut annotations);
+        let mut meta = ObjectMeta::default();
+        marks.write_to(&mut meta);
+        let annotations = meta.annotations.unwrap_or_default();
         annotations.into_iter().map(|(k, v)| format!("{k}: {v}")).collect()
+    }
+
+    fn annotated(annotations: BTreeMap<String, String>) -> ObjectMeta {
+        ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() }
     }
 
     #[test]
@@ -237,12 +282,38 @@ mod tests {
 
     #[test]
     fn writing_leaves_foreign_annotations_and_nothing_else() {
-        let mut annotations: BTreeMap<String, String> =
-            ["theirs", ADOPT, ENTRIES].map(|key| (key.to_owned(), "x".to_owned())).into();
-        marks().write_to(&mut annotations);
+        let before = ["theirs", ADOPT, ENTRIES].map(|key| (key.to_owned(), "x".to_owned()));
+        let mut meta = annotated(before.into());
+        marks().write_to(&mut meta);
+        let annotations = meta.annotations.clone().unwrap();
         assert_eq!(annotations.get("theirs").map(String::as_str), Some("x"));
         assert!(!annotations.contains_key(ADOPT) && !annotations.contains_key(ENTRIES));
-        assert_eq!(Marks::found(&annotations), marks());
+        assert_eq!(Marks::found(&meta), marks());
+    }
+
+    #[test]
+    fn labels_that_no_rule_gives_any_more_go_and_those_of_others_stay() {
+        let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        let mut meta =
+            ObjectMeta { labels: Some(pairs(&[("theirs", "x")])), ..annotated(pairs(&[])) };
+        let first = marks().labelled(&pairs(&[("a", "1"), ("b", "2")]));
+        first.write_to(&mut meta);
+        let ours = pairs(&[("a", "1"), (LABEL, MANAGER), ("b", "2"), ("theirs", "x")]);
+        assert_eq!(meta.labels.clone().unwrap(), ours);
+        assert_eq!(meta.annotations.as_ref().unwrap()[LABELS], "a,b");
+        assert_eq!(Marks::found(&meta), first);
+        // Somebody changed one of ours: that shows.
+        let mut drifted = meta.clone();
+        drifted.labels.as_mut().unwrap().insert("a".to_owned(), "9".to_owned());
+        assert_ne!(Marks::found(&drifted), first);
+        marks().labelled(&pairs(&[("b", "3")])).write_to(&mut meta);
+        let left = pairs(&[(LABEL, MANAGER), ("b", "3"), ("theirs", "x")]);
+        assert_eq!(meta.labels.clone().unwrap(), left);
+        marks().write_to(&mut meta);
+        assert!(!meta.annotations.as_ref().unwrap().contains_key(LABELS));
+        assert_eq!(meta.labels.unwrap(), pairs(&[(LABEL, MANAGER), ("theirs", "x")]));
     }
 
     #[test]
@@ -253,7 +324,7 @@ mod tests {
             assert_eq!(marks.owner(&placement("copy"), "store-2"), None);
             for lost in [UID, PLACEMENT, STORE] {
                 let mut marks = marks.clone();
-                marks.0.remove(lost);
+                marks.annotations.remove(lost);
                 assert_eq!(marks.owner(&placement("copy"), "store-1"), None);
             }
         }
@@ -263,7 +334,7 @@ mod tests {
     fn a_tampered_source_never_makes_a_merged_copy_of_a_project_that_exists() {
         let mut marks = marks();
         for source in ["", "secret://c", "secret://c/o/p/n", "secret://c/o/p/", "http://c/o/p"] {
-            marks.0.insert(SOURCE, source.to_owned());
+            marks.annotations.insert(SOURCE, source.to_owned());
             assert_eq!(marks.owner(&placement("copy"), "store-1"), Some(Owner::Secret(ID)));
         }
     }
@@ -281,10 +352,10 @@ mod tests {
             let path = SecretPath { project: by.clone(), name: name.unwrap() };
             let (at, changed_at) = (placement("copy"), rv());
             let read = |origin: Origin<'_>| {
-                let mut annotations = BTreeMap::new();
+                let mut meta = ObjectMeta::default();
                 let marks = Marks::expected(&origin, &at, "s");
-                marks.write_to(&mut annotations);
-                let found = Marks::found(&annotations);
+                marks.write_to(&mut meta);
+                let found = Marks::found(&meta);
                 assert!(found == marks && found.is_by(&by));
                 found.owner(&at, "s")
             };
@@ -305,6 +376,6 @@ mod tests {
     #[test]
     fn foreign_annotations_are_not_kept() {
         let foreign = BTreeMap::from([("a".to_owned(), "value".to_owned())]);
-        assert_eq!(Marks::found(&foreign), Marks::default());
+        assert_eq!(Marks::found(&annotated(foreign)), Marks::default());
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Observed {
     pub(crate) deleting: bool,
     /// Whether it carries our label.
     pub(crate) labelled: bool,
-    /// Our annotations on it.
+    /// Our annotations and labels on it.
     pub(crate) marks: Marks,
     /// The URI of what its owner in the cluster lets take it over.
     pub(crate) adopt: Option<String>,
@@ -76,7 +76,7 @@ impl ObjectVersion {
 
 /// An object's marks from its metadata alone.
 pub(crate) fn found_marks(meta: &ObjectMeta) -> Marks {
-    meta.annotations.as_ref().map(Marks::found).unwrap_or_default()
+    Marks::found(meta)
 }
 
 /// No longer than any URI of ours, since anybody may write anything there.

@@ -93,7 +93,7 @@ impl<S: Source> Reconciler<S> {
                 Origin::Project { path: by, uid, entries: entries.count(), changed_at }
             }
         };
-        Marks::expected(&origin, &act.job.placement, &self.store)
+        Marks::expected(&origin, &act.job.placement, &self.store).labelled(&wanted.labels)
     }
 }
 

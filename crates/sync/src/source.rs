@@ -4,8 +4,8 @@ use std::error::Error;
 use std::future::Future;
 
 use domain::{
-    KubernetesSecret, Placement, ProjectPath, ProjectionRule, ProjectionStatus, ResourceVersion,
-    SecretPath, SecretType, Tombstone, Uid,
+    KubernetesSecret, Labels, Placement, ProjectPath, ProjectionRule, ProjectionStatus,
+    ResourceVersion, SecretPath, SecretType, Tombstone, Uid,
 };
 
 /// What the worker needs from Tresor. The daemon implements it in process; a client that dials a
@@ -92,6 +92,8 @@ pub struct SecretMeta {
     pub bound_to: Vec<ProjectPath>,
     /// Its current version; `None` when it has no live one, and is not projected.
     pub version: Option<u64>,
+    /// Its labels, for rules that pass them on.
+    pub labels: Labels,
     /// When it last changed.
     pub changed_at: ResourceVersion,
 }

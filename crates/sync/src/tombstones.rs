@@ -130,7 +130,7 @@ mod tests {
     use crate::marks::Origin;
     use crate::source::{ProjectRules, SecretMeta};
     use domain::{
-        Incarnation, NamePattern, OrgName, ProjectName, ProjectPath, ProjectionMode,
+        Incarnation, Labels, NamePattern, OrgName, ProjectName, ProjectPath, ProjectionMode,
         ProjectionRule, ResourceVersion, SecretName, SecretPath, SecretType,
     };
 
@@ -193,11 +193,11 @@ mod tests {
     #[test]
     fn what_is_desired_there_is_not_covered() {
         let mut desired = Desired::new("c".to_owned());
-        let rules = vec![ProjectionRule {
-            mode: ProjectionMode::Each,
-            namespace: Namespace::parse("ns").unwrap(),
-            name_pattern: NamePattern::default_for(ProjectionMode::Each),
-        }];
+        let rules = vec![ProjectionRule::new(
+            ProjectionMode::Each,
+            Namespace::parse("ns").unwrap(),
+            NamePattern::default_for(ProjectionMode::Each),
+        )];
         desired.put_rules(ProjectRules { path: project("p"), uid: UID, rules });
         let meta = SecretMeta {
             path: path(),
@@ -205,6 +205,7 @@ mod tests {
             kind: SecretType::Opaque,
             bound_to: Vec::new(),
             version: Some(1),
+            labels: Labels::default(),
             changed_at: rv(),
         };
         desired.put_secret(meta);
@@ -236,11 +237,11 @@ mod tests {
     }
 
     fn each(of: &str, namespace: &str) -> ProjectRules {
-        let rules = vec![ProjectionRule {
-            mode: ProjectionMode::Each,
-            namespace: Namespace::parse(namespace).unwrap(),
-            name_pattern: NamePattern::default_for(ProjectionMode::Each),
-        }];
+        let rules = vec![ProjectionRule::new(
+            ProjectionMode::Each,
+            Namespace::parse(namespace).unwrap(),
+            NamePattern::default_for(ProjectionMode::Each),
+        )];
         ProjectRules { path: project(of), uid: UID, rules }
     }
 
@@ -251,6 +252,7 @@ mod tests {
             kind: SecretType::Opaque,
             bound_to: bound_to.iter().map(|name| project(name)).collect(),
             version: Some(1),
+            labels: Labels::default(),
             changed_at: rv(),
         }
     }

@@ -159,6 +159,7 @@ fn mounted(settings: &Settings) -> Mounted {
             blueprints_project: settings.blueprints_project.0.clone(),
             blueprints_namespace: settings.blueprints_namespace.0.clone(),
             chariot_organization_project: settings.chariot_organization_project.0.clone(),
+            safe_project: settings.safe_project.0.clone(),
             public_url: settings.public_url.as_ref().map(|url| url.0.clone()),
         },
     }

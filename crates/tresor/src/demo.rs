@@ -79,8 +79,13 @@ impl Demo<'_> {
     }
 
     async fn store(&self) -> Result<(), Failure> {
-        let rule =
-            RuleBody { mode: "each".to_owned(), namespace: PROJECT.to_owned(), name_pattern: None };
+        let rule = RuleBody {
+            mode: "each".to_owned(),
+            namespace: PROJECT.to_owned(),
+            name_pattern: None,
+            labels: Default::default(),
+            secret_labels: false,
+        };
         let project = ProjectWrite {
             metadata: ProjectWriteMetadata {
                 name: Some(PROJECT.to_owned()),

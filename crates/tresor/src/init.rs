@@ -14,7 +14,7 @@ use crate::audit::{open_audit, operators_act};
 use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::root_key::RootSource;
-use crate::settings::{Makers, Namespaces, Settings};
+use crate::settings::{ClusterWide, Makers, Namespaces, Settings};
 
 /// Makes a store, and returns its first administrator's token. A run that was cut off is simply
 /// made again; only a finished store refuses.
@@ -154,7 +154,13 @@ fn vault_settings(settings: &Settings) -> vault::Settings {
                 org: OrgName::default_org(),
                 project: settings.chariot_organization_project.0.clone(),
             },
+            settings.safe_project.0.clone(),
         ],
+        common_home: Some(vault::CommonHome {
+            project: settings.safe_project.0.clone(),
+            rules: vec![surfaces::safe_home_rule(settings.safe_namespace.0.clone())],
+            open: settings.safe_cluster_wide == ClusterWide::Everyone,
+        }),
     }
 }
 

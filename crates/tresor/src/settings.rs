@@ -88,6 +88,12 @@ pub struct Settings {
     pub digitalhub_namespace: Option<Namespaces>,
     /// The namespaces of users' own projects, for Apolo's clients.
     pub apolo_namespace: Option<Namespaces>,
+    /// Where Primus-SaFE's secrets live.
+    pub safe_project: Home,
+    /// The namespace in which they appear.
+    pub safe_namespace: InNamespace,
+    /// Who makes secrets there that are for no workspace.
+    pub safe_cluster_wide: ClusterWide,
 }
 
 /// The platforms whose interfaces are answered.
@@ -140,6 +146,28 @@ impl FromStr for Makers {
         match text {
             "administrators" => Ok(Self::Administrators),
             "users" => Ok(Self::Users),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Who makes secrets that are for no workspace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClusterWide {
+    /// Administrators.
+    #[default]
+    Administrators,
+    /// Everyone.
+    Everyone,
+}
+
+impl FromStr for ClusterWide {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "administrators" => Ok(Self::Administrators),
+            "everyone" => Ok(Self::Everyone),
             _ => Err(()),
         }
     }
@@ -289,12 +317,12 @@ macro_rules! row {
 }
 
 /// Every platform there is.
-const ALL_SURFACES: &str = "apolo,blueprints,chariot,digitalhub";
+const ALL_SURFACES: &str = "apolo,blueprints,chariot,digitalhub,safe";
 
 use Form::{Address, As, Flag, Lease, Levels, Number, Path, Text};
 
 #[rustfmt::skip]
-pub(crate) static TABLE: [Setting; 33] = [
+pub(crate) static TABLE: [Setting; 36] = [
     row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
         "The directory that holds keyring and store; `tresor init` makes it."),
     row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
@@ -361,6 +389,12 @@ pub(crate) static TABLE: [Setting; 33] = [
         "The namespace of projects that are made over Digital Hub's interface: `proj-secrets-PROJECT` appears there."),
     row!(apolo_namespace, "apolo-namespace", As("a namespace of Kubernetes, in which {org} and {project} may stand", "NAMESPACE"), None, "platform--{org}--{project}", set_some,
         "The namespaces of users' own projects: `project--ORG--PROJECT--secrets` appears there."),
+    row!(safe_project, "safe-project", As("ORG/PROJECT", "ORG/PROJECT"), Some("default/safe"), "acme/safe", set,
+        "Where Primus-SaFE's secrets live; the first of them makes the project."),
+    row!(safe_namespace, "safe-namespace", As("a namespace of Kubernetes", "NAMESPACE"), Some("primus-safe"), "safe", set,
+        "The namespace in which they appear, when the project is made."),
+    row!(safe_cluster_wide, "safe-cluster-wide", As("administrators or everyone", "WHO"), Some("administrators"), "everyone", set,
+        "Who makes secrets there that are for no workspace."),
 ];
 
 impl Default for Settings {
@@ -399,6 +433,9 @@ impl Default for Settings {
             chariot_organization_project: InProject::default(),
             digitalhub_namespace: None,
             apolo_namespace: None,
+            safe_project: Home::default(),
+            safe_namespace: InNamespace::default(),
+            safe_cluster_wide: ClusterWide::default(),
         };
         for setting in &TABLE {
             let fits = setting.default.is_none_or(|text| setting.store(&mut settings, text));

@@ -118,8 +118,8 @@ fn project(feed: ProjectFeed) -> ProjectRules {
 }
 
 fn secret(feed: SecretFeed) -> SecretMeta {
-    let SecretFeed { path, uid, kind, bound_to, version, resource_version } = feed;
-    SecretMeta { path, uid, kind, bound_to, version, changed_at: resource_version }
+    let SecretFeed { path, uid, kind, bound_to, version, labels, resource_version } = feed;
+    SecretMeta { path, uid, kind, bound_to, version, labels, changed_at: resource_version }
 }
 
 fn change(change: FeedChange) -> Change {

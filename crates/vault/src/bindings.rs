@@ -205,6 +205,7 @@ impl Vault {
             bindings.push(Binding {
                 project: project.clone(),
                 kind: *kind,
+                opened: false,
                 created_by: actor.name(),
                 created_at: now,
             });
@@ -221,6 +222,15 @@ impl Vault {
             Err(error) => return Err(error),
         };
         draft.commit.require(Precondition::ChangedAt(Key::project(project), revision));
+        self.index_binding(draft, project)
+    }
+
+    /// Puts a binding into the index of the project.
+    pub(crate) fn index_binding(
+        &self,
+        draft: &mut Draft,
+        project: &ProjectPath,
+    ) -> Result<(), VaultError> {
         let key = Key::binding(project, draft.head.uid);
         let path = store::encode_secret_path(&draft.head.path);
         draft.commit.put(key.clone(), self.seal_record(&key, &path)?);

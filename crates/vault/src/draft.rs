@@ -168,6 +168,7 @@ impl Vault {
         basis: Basis,
     ) -> Result<SecretView, VaultError> {
         let kept = Key::deleted_head(&draft.head.path, draft.head.uid);
+        self.end_references(&mut draft)?;
         draft.commit.remove(Key::head(&draft.head.path));
         // Its own identity is nobody else's until it is purged.
         if let Some(alias) = alias(&draft.head) {

@@ -23,6 +23,12 @@ pub enum VaultError {
         /// Whether it lies in the future: this store was put back to an earlier state.
         ahead: bool,
     },
+    /// Clusters or nodes are reached with the secret.
+    #[error("it is the ssh secret of {users}")]
+    InUse {
+        /// Which, as people know them.
+        users: String,
+    },
     /// The input breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),

@@ -2,7 +2,8 @@
 
 use authz::{List, Permit, WholeStore};
 use domain::{
-    ProjectPath, ProjectionRule, ResourceVersion, Revision, SecretPath, SecretType, Tombstone, Uid,
+    Labels, ProjectPath, ProjectionRule, ResourceVersion, Revision, SecretPath, SecretType,
+    Tombstone, Uid,
 };
 use store::{
     Change, ChangedObject, Commit, CommitError, Head, Key, KeyRange, Precondition, ProjectRecord,
@@ -39,6 +40,8 @@ pub struct SecretFeed {
     pub bound_to: Vec<ProjectPath>,
     /// Its current version; none when no version is live.
     pub version: Option<u64>,
+    /// Its labels.
+    pub labels: Labels,
     /// Its last change.
     pub resource_version: ResourceVersion,
 }
@@ -159,9 +162,10 @@ impl Vault {
     fn feed_change(&self, change: Change) -> Result<Option<FeedChange>, VaultError> {
         let uid = change.uid;
         match change.object {
-            ChangedObject::Organization | ChangedObject::Principal | ChangedObject::Token => {
-                Ok(None)
-            }
+            ChangedObject::Consumer
+            | ChangedObject::Organization
+            | ChangedObject::Principal
+            | ChangedObject::Token => Ok(None),
             ChangedObject::Tombstone => {
                 let key = Key::tombstone(uid);
                 let stored = self.engine.read(&key)?;
@@ -220,8 +224,8 @@ impl Vault {
         let version = head.current().map(|version| version.number);
         let resource_version = self.wire(revision);
         let bound_to = head.bindings.into_iter().map(|binding| binding.project).collect();
-        let Head { path, uid, kind, .. } = head;
-        SecretFeed { path, uid, kind, bound_to, version, resource_version }
+        let Head { path, uid, kind, labels, .. } = head;
+        SecretFeed { path, uid, kind, bound_to, version, labels, resource_version }
     }
 }
 

@@ -43,7 +43,71 @@ pub struct NewGrant {
     pub role: Role,
 }
 
+/// What changes in the rights of one principal.
+pub struct RightsChange<'a> {
+    /// What it is to have.
+    pub give: Vec<Right>,
+    /// What it is to lose.
+    pub take: &'a dyn Fn(&Right) -> bool,
+    /// Whether it is shut out from now on, if that changes; for administrators of the whole store.
+    pub disabled: Option<bool>,
+}
+
 impl Vault {
+    /// Gives and takes rights of one principal, all of them or none. Each is for who may give it.
+    ///
+    /// # Errors
+    /// When nobody has that name, a place does not exist, a right is not the actor's to give or to
+    /// take, or no administrator would be left.
+    pub fn change_rights(
+        &self,
+        actor: &Actor,
+        (kind, name): (PrincipalKind, &PrincipalName),
+        wanted: &RightsChange<'_>,
+    ) -> Result<(), VaultError> {
+        let _one_at_a_time = self.rights_writes.lock();
+        let found = self.rights.named(kind, name.as_str()).ok_or(VaultError::NotFound)?;
+        let mut commit = Commit::default();
+        let mut record = found.record.clone();
+        if let Some(disabled) = wanted.disabled.filter(|disabled| *disabled != record.disabled) {
+            let permit = decide::<Administer, _>(actor, WholeStore, self.clock.now());
+            permit.map_err(VaultError::NotPermitted)?;
+            record.disabled = disabled;
+        }
+        self.regrant(actor, &mut commit, &mut record, wanted)?;
+        if record == found.record {
+            return Ok(());
+        }
+        self.check_administrators(&Without { instead: Some(&record), ..Without::default() })?;
+        self.rewrite_grants(commit, record, found.changed_at, actor)
+    }
+
+    /// Puts the rights that one is to have into a record, and what must hold for that into a commit.
+    pub(crate) fn regrant(
+        &self,
+        actor: &Actor,
+        commit: &mut Commit,
+        record: &mut PrincipalRecord,
+        wanted: &RightsChange<'_>,
+    ) -> Result<(), VaultError> {
+        let own = gives_up_own(actor, record);
+        for grant in record.grants.iter().filter(|grant| (wanted.take)(&grant.right)) {
+            if !own {
+                let permit = self.permit_granting(actor, grant.right.scope())?;
+                self.check_may_give(&permit, &grant.right)?;
+            }
+        }
+        record.grants.retain(|grant| !(wanted.take)(&grant.right));
+        for right in &wanted.give {
+            if !record.grants.iter().any(|grant| grant.right == *right) {
+                let permit = self.permit_granting(actor, right.scope())?;
+                let right = self.right_to_give(&permit, right.scope(), right.role(), commit)?;
+                self.add_grant(record, right, actor)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The place that a URI names.
     ///
     /// # Errors

@@ -74,8 +74,8 @@ impl Vault {
     /// bound to may be others' by the time that it comes back.
     ///
     /// # Errors
-    /// When there is no such secret, or it changed since the resource version that the caller
-    /// insists on.
+    /// When there is no such secret, clusters or nodes are reached with it, or it changed since the
+    /// resource version that the caller insists on.
     pub fn delete_secret(
         &self,
         permit: &Permit<Delete, SecretPath>,
@@ -329,6 +329,7 @@ impl Vault {
         let done = head.versions.iter().all(|v| v.state == VersionState::Destroyed);
         if done {
             commit.remove(key.clone()).remove(Key::last_use(head.uid)).remove(own_id(&head));
+            commit.remove(Key::holding(head.uid));
         } else {
             commit.put(key.clone(), self.seal_record(key, &head.encode())?);
         }

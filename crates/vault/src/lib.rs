@@ -14,6 +14,8 @@
 
 mod access;
 mod bindings;
+mod common;
+mod consumers;
 mod draft;
 mod error;
 mod feed;
@@ -38,6 +40,7 @@ mod usage;
 mod views;
 mod watch;
 mod workloads;
+mod workspaces;
 
 use std::sync::Arc;
 
@@ -51,9 +54,11 @@ pub use access::{AccessPermit, Review, Reviewed};
 pub use bindings::{
     BindingPermit, MAX_BINDINGS, Rebinding, Sharing, Targets, UnbindingPermit, unusable,
 };
+pub use common::CommonHome;
+pub use consumers::{ConsumerChange, ConsumerView, NewConsumer, ReferenceRole, ReferenceView};
 pub use error::VaultError;
 pub use feed::{FeedChange, FeedPage, FeedSnapshot, ProjectFeed, SecretFeed};
-pub use grants::{GrantPermit, NewGrant};
+pub use grants::{GrantPermit, NewGrant, RightsChange};
 pub use history::Versions;
 pub use lists::{ListQuery, MAX_LOOKED, MAX_SORTED, Since, Sort};
 pub use principals::{Member, NewPrincipal, PrincipalChange};
@@ -71,8 +76,11 @@ pub use views::{
 };
 pub use watch::{Happening, Happenings};
 pub use workloads::UsableSecret;
+pub use workspaces::WorkspaceChange;
 
-pub use store::{Binding, ChangeKind, PrincipalKind, VersionInfo, VersionState};
+pub use store::{
+    Binding, ChangeKind, ConsumerKind, Head, PrincipalKind, VersionInfo, VersionState,
+};
 
 /// What the operator decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +100,8 @@ pub struct Settings {
     pub users_create_projects: bool,
     /// Projects that no user makes: what lies in them is not for whoever comes first to own.
     pub reserved_projects: Vec<ProjectPath>,
+    /// Where secrets are made on account of the projects that they are bound to, if anywhere.
+    pub common_home: Option<CommonHome>,
 }
 
 impl Default for Settings {
@@ -105,6 +115,7 @@ impl Default for Settings {
             own_project_rules: Vec::new(),
             users_create_projects: false,
             reserved_projects: Vec::new(),
+            common_home: None,
         }
     }
 }

@@ -16,7 +16,7 @@ use store::{
 };
 
 use crate::rights::{Principal, Without};
-use crate::{PrincipalView, Vault, VaultError};
+use crate::{PrincipalView, RightsChange, Vault, VaultError};
 
 /// The most members of a group.
 const MAX_MEMBERS: usize = 4096;
@@ -35,6 +35,8 @@ pub struct NewPrincipal<'a> {
     pub password: Option<&'a Plaintext>,
     /// A group's members.
     pub members: Vec<Member>,
+    /// What it may do from the beginning, beside what a user's own project gives.
+    pub rights: Vec<Right>,
 }
 
 /// A member of a group, by name.
@@ -89,6 +91,11 @@ impl Vault {
         };
         if new.kind == PrincipalKind::User {
             record.grants.push(self.personal_project(&mut commit, &record)?);
+        }
+        if !new.rights.is_empty() {
+            let change =
+                RightsChange { give: new.rights.clone(), take: &|_| false, disabled: None };
+            self.regrant(permit.actor(), &mut commit, &mut record, &change)?;
         }
         let names = Key::principal_name(new.kind, name);
         commit.require(Precondition::Absent(names.clone()));

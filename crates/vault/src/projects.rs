@@ -108,7 +108,7 @@ impl Vault {
         Ok(self.project_view(path.clone(), record, revision))
     }
 
-    fn put_new_project(
+    pub(crate) fn put_new_project(
         &self,
         commit: &mut Commit,
         path: &ProjectPath,
@@ -396,7 +396,7 @@ impl Vault {
         Ok(())
     }
 
-    fn project_view(
+    pub(crate) fn project_view(
         &self,
         path: ProjectPath,
         record: ProjectRecord,
@@ -423,12 +423,15 @@ fn taken(error: VaultError) -> VaultError {
     }
 }
 
-fn check(project: &NewProject) -> Result<(), Invalid> {
+pub(crate) fn check(project: &NewProject) -> Result<(), Invalid> {
     check_keep(project.keep_versions)?;
     let rules = &project.rules;
     let at = "spec.projectionRules";
     if rules.len() > MAX_RULES {
         return Err(Invalid::new(at, format!("must be at most {MAX_RULES} rules")));
+    }
+    for rule in rules {
+        rule.check().map_err(|wrong| wrong.within(at))?;
     }
     let mut sorted: Vec<_> = rules.iter().collect();
     sorted.sort();

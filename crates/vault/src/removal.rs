@@ -25,7 +25,8 @@ impl Vault {
     /// ([`Vault::finish_removals`]).
     ///
     /// # Errors
-    /// When there is no such project, or tokens hold rights in it.
+    /// When there is no such project, tokens hold rights in it, or clusters or nodes are reached with
+    /// a secret of it.
     pub fn delete_project_with_all(
         &self,
         permit: &Permit<Administer, ProjectPath>,
@@ -81,6 +82,12 @@ impl Vault {
 
     fn finish_removal(&self, project: Marked<'_>) -> Result<(), VaultError> {
         let path = project.path;
+        // Nothing new is referred to in a project that is marked, so this is asked once for all.
+        if let Some(users) = self.holders_in(path)? {
+            let marked = self.wire(self.still_marked(project)?);
+            self.mark_project(path, &Basis::default(), marked, Removal::None)?;
+            return Err(VaultError::InUse { users });
+        }
         let mut living = Vec::new();
         self.each(&KeyRange::heads(path), |key, _| {
             living.push(key.secret_path().ok_or(VaultError::Damaged)?);

@@ -1,5 +1,6 @@
 //! What the tests of the decision share: places by their path, and actors by what they hold.
 
+mod common;
 mod giving;
 mod matrix;
 mod oracle;

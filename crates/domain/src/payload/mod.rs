@@ -28,7 +28,7 @@ pub enum Payload {
     Document(Document),
     /// Keys and bytes.
     Opaque(BTreeMap<DataKey, Plaintext>),
-    /// Logins, one a server, sorted by server.
+    /// Logins, one a server, in the order in which they were given.
     Registry(Vec<RegistryLogin>),
     /// Access to an S3 object store.
     S3(Fields),

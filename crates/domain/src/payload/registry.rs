@@ -1,5 +1,7 @@
 //! Logins to container registries.
 
+use std::collections::BTreeSet;
+
 use crate::{Decoder, Encoder, Invalid, Malformed, Plaintext};
 
 const MAX_LOGINS: usize = 64;
@@ -29,19 +31,23 @@ impl RegistryLogin {
     }
 }
 
-/// Checks logins and sorts them by server.
-pub(super) fn check(mut logins: Vec<RegistryLogin>) -> Result<Vec<RegistryLogin>, Invalid> {
+/// Checks logins, which keep their order.
+pub(super) fn check(logins: Vec<RegistryLogin>) -> Result<Vec<RegistryLogin>, Invalid> {
     if logins.is_empty() || logins.len() > MAX_LOGINS {
         return Err(Invalid::new("registries", format!("must hold 1 to {MAX_LOGINS} logins")));
     }
     for (index, login) in logins.iter().enumerate() {
         check_login(login).map_err(|wrong| wrong.within(&format!("registries[{index}]")))?;
     }
-    logins.sort_by(|a, b| a.server.cmp(&b.server));
-    if logins.windows(2).any(|pair| matches!(pair, [a, b] if a.server == b.server)) {
+    if !names_each_once(&logins) {
         return Err(Invalid::new("registries", "must name each server once"));
     }
     Ok(logins)
+}
+
+fn names_each_once(logins: &[RegistryLogin]) -> bool {
+    let mut seen = BTreeSet::new();
+    logins.iter().all(|login| seen.insert(login.server.as_str()))
 }
 
 pub(super) fn encoded_len(logins: &[RegistryLogin]) -> usize {
@@ -66,13 +72,9 @@ pub(super) fn encode(logins: &[RegistryLogin], out: &mut Encoder) {
 pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Vec<RegistryLogin>, Malformed> {
     let mut logins: Vec<RegistryLogin> = Vec::new();
     for _ in 0..input.u32()? {
-        let login = decode_login(input)?;
-        if logins.last().is_some_and(|last| last.server >= login.server) {
-            return Err(Malformed);
-        }
-        logins.push(login);
+        logins.push(decode_login(input)?);
     }
-    Ok(logins)
+    if names_each_once(&logins) { Ok(logins) } else { Err(Malformed) }
 }
 
 fn decode_login(input: &mut Decoder<'_>) -> Result<RegistryLogin, Malformed> {
@@ -133,6 +135,20 @@ mod tests {
         let twice = vec![login("r", "u", "p"), login("r", "v", "q")];
         assert_eq!(Payload::registry(twice).err().unwrap().field, "registries");
         assert_eq!(Payload::registry(vec![]).err().unwrap().field, "registries");
+    }
+
+    #[test]
+    fn logins_keep_their_order() {
+        let payload = Payload::registry(vec![login("z", "u", "p"), login("a", "u", "p")]).unwrap();
+        let encoded = payload.encode();
+        let Ok(Payload::Registry(logins)) = Payload::decode(payload.secret_type(), &encoded) else {
+            panic!("it is of its own type");
+        };
+        assert_eq!(logins.iter().map(|l| l.server.as_str()).collect::<Vec<_>>(), ["z", "a"]);
+        let mut twice = Encoder::default();
+        encode(&[login("r", "u", "p"), login("r", "v", "q")], &mut twice);
+        let bytes = twice.finish();
+        assert!(decode(&mut Decoder::new(&bytes)).is_err());
     }
 
     #[test]

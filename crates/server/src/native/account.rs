@@ -119,7 +119,13 @@ async fn create(
         .act(caller, move |vault, actor| {
             let permit = decide::<Administer, _>(actor, WholeStore, vault.clock().now())?;
             let (kind, name, password, members) = wanted(vault)?;
-            let new = NewPrincipal { kind, name, password: password.as_ref(), members };
+            let new = NewPrincipal {
+                kind,
+                name,
+                password: password.as_ref(),
+                members,
+                rights: Vec::new(),
+            };
             Ok(vault.create_principal(&permit, &new)?)
         })
         .await?;

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 mod audit;
 mod binding;
+mod consumer;
 mod docs;
 mod grant;
 mod history;
@@ -92,6 +93,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::DESTROY, post(history::destroy))
         .route(paths::PURGE, post(history::purge))
         .route(paths::RENDER, post(render::render))
+        .route(paths::CONSUMERS, get(consumer::list))
         .route(paths::SYNC, get(sync::show))
         .route(paths::RELEASE_BRAKE, post(sync::release_brake))
         .merge(surface::routes(&app))

@@ -39,6 +39,8 @@ impl ChangeKind {
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangedObject {
+    /// A cluster or a node.
+    Consumer,
     /// An organization.
     Organization,
     /// A user, a machine account or a group.
@@ -95,6 +97,9 @@ impl Change {
             ChangedObject::Organization => {
                 out.u8(6);
             }
+            ChangedObject::Consumer => {
+                out.u8(7);
+            }
         }
         if let Some(view) = &self.view {
             out.u64(view.previous.get()).bytes(&view.sealed);
@@ -118,6 +123,7 @@ impl Change {
             4 => ChangedObject::Tombstone,
             5 => ChangedObject::Principal,
             6 => ChangedObject::Organization,
+            7 => ChangedObject::Consumer,
             _ => return Err(Malformed),
         };
         let view = match object {

@@ -1,14 +1,13 @@
 //! A secret's head: everything about it except its values.
 
-use std::collections::BTreeMap;
-
 use domain::{
     Annotations, BindingKind, Decoder, Encoder, Labels, Malformed, ProjectPath, SecretPath,
     SecretType, Timestamp, Uid,
 };
 
 use super::{
-    put_annotations, put_project, put_secret, take_annotations, take_project, take_secret,
+    put_annotations, put_labels, put_project, put_secret, take_annotations, take_labels,
+    take_project, take_secret,
 };
 
 /// 1 had neither alias nor annotations; no release wrote it.
@@ -66,10 +65,23 @@ pub struct Binding {
     pub project: ProjectPath,
     /// Who may use the secret there.
     pub kind: BindingKind,
+    /// Whether it is an owner's binding that an administrator of the project opened to all its
+    /// members; it is an owner's again when they close it.
+    pub opened: bool,
     /// Who made it.
     pub created_by: String,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// The stored number of an owner's binding that was opened to members; see
+/// [`BindingKind::from_code`] for the others.
+const OPENED: u8 = 3;
+
+impl Binding {
+    fn code(&self) -> u8 {
+        if self.opened { OPENED } else { self.kind.code() }
+    }
 }
 
 /// A secret's head.
@@ -128,15 +140,12 @@ impl Head {
         out.timestamp(self.created_at).timestamp(self.updated_at);
         out.u64(self.deleted_at.map_or(0, Timestamp::unix_millis));
         out.u32(self.keep_versions.unwrap_or(0));
-        out.u32(self.labels.as_map().len() as u32);
-        for (key, value) in self.labels.as_map() {
-            out.text(key).text(value);
-        }
+        put_labels(&mut out, &self.labels);
         put_annotations(&mut out, &self.annotations);
         out.u32(self.bindings.len() as u32);
         for binding in &self.bindings {
             put_project(&mut out, &binding.project);
-            out.u8(binding.kind.code()).text(&binding.created_by).timestamp(binding.created_at);
+            out.u8(binding.code()).text(&binding.created_by).timestamp(binding.created_at);
         }
         out.u32(self.versions.len() as u32);
         for version in &self.versions {
@@ -186,18 +195,6 @@ impl Head {
     }
 }
 
-fn take_labels(input: &mut Decoder<'_>) -> Result<Labels, Malformed> {
-    let mut labels = BTreeMap::new();
-    for _ in 0..input.u32()? {
-        let (key, value) = (input.text()?.to_owned(), input.text()?.to_owned());
-        if labels.last_key_value().is_some_and(|(last, _)| *last >= key) {
-            return Err(Malformed);
-        }
-        labels.insert(key, value);
-    }
-    Labels::parse(labels).map_err(|_| Malformed)
-}
-
 fn take_bindings(input: &mut Decoder<'_>) -> Result<Vec<Binding>, Malformed> {
     let mut bindings: Vec<Binding> = Vec::new();
     for _ in 0..input.u32()? {
@@ -205,9 +202,12 @@ fn take_bindings(input: &mut Decoder<'_>) -> Result<Vec<Binding>, Malformed> {
         if bindings.last().is_some_and(|last| last.project >= project) {
             return Err(Malformed);
         }
-        let kind = BindingKind::from_code(input.u8()?).ok_or(Malformed)?;
+        let (kind, opened) = match input.u8()? {
+            OPENED => (BindingKind::Members, true),
+            code => (BindingKind::from_code(code).ok_or(Malformed)?, false),
+        };
         let (created_by, created_at) = (input.text()?.to_owned(), input.timestamp()?);
-        bindings.push(Binding { project, kind, created_by, created_at });
+        bindings.push(Binding { project, kind, opened, created_by, created_at });
     }
     Ok(bindings)
 }

@@ -1,10 +1,11 @@
 //! What the records hold before they are sealed, and how the ones in the clear are written.
 //!
-//! Each begins with a format number of its own. Heads, projects, organizations, tokens, principals and
-//! times of last use are sealed by the vault before they reach an engine; changes and tombstones carry
-//! names only and stay in the clear.
+//! Each begins with a format number of its own. Heads, projects, organizations, tokens, principals,
+//! consumers and times of last use are sealed by the vault before they reach an engine; changes and
+//! tombstones carry names only, holdings numbers only, and stay in the clear.
 
 mod change;
+mod consumer;
 mod head;
 mod last_use;
 mod org;
@@ -15,6 +16,7 @@ mod token;
 mod tombstone;
 
 pub use change::{Change, ChangeKind, ChangeView, ChangedObject};
+pub use consumer::{ConsumerKind, ConsumerRecord, Holding, SecretRef};
 pub use head::{Binding, Head, VersionInfo, VersionState};
 pub use last_use::{decode_last_use, encode_last_use};
 pub use org::OrgRecord;
@@ -26,8 +28,8 @@ pub use tombstone::{decode_tombstone, encode_tombstone};
 use std::collections::BTreeMap;
 
 use domain::{
-    Annotations, Decoder, Encoder, Malformed, OrgName, ProjectName, ProjectPath, SecretName,
-    SecretPath,
+    Annotations, Decoder, Encoder, Labels, Malformed, OrgName, ProjectName, ProjectPath,
+    SecretName, SecretPath,
 };
 
 /// The format number that every record of this release begins with.
@@ -64,23 +66,39 @@ pub fn decode_secret_path(bytes: &[u8]) -> Result<SecretPath, Malformed> {
     Ok(path)
 }
 
+fn put_labels(out: &mut Encoder, labels: &Labels) {
+    put_map(out, labels.as_map());
+}
+
+fn take_labels(input: &mut Decoder<'_>) -> Result<Labels, Malformed> {
+    Labels::parse(take_map(input)?).map_err(|_| Malformed)
+}
+
 fn put_annotations(out: &mut Encoder, annotations: &Annotations) {
-    out.u32(annotations.as_map().len() as u32);
-    for (key, value) in annotations.as_map() {
+    put_map(out, annotations.as_map());
+}
+
+fn take_annotations(input: &mut Decoder<'_>) -> Result<Annotations, Malformed> {
+    Annotations::parse(take_map(input)?).map_err(|_| Malformed)
+}
+
+fn put_map(out: &mut Encoder, map: &BTreeMap<String, String>) {
+    out.u32(map.len() as u32);
+    for (key, value) in map {
         out.text(key).text(value);
     }
 }
 
-fn take_annotations(input: &mut Decoder<'_>) -> Result<Annotations, Malformed> {
-    let mut annotations = BTreeMap::new();
+fn take_map(input: &mut Decoder<'_>) -> Result<BTreeMap<String, String>, Malformed> {
+    let mut map = BTreeMap::new();
     for _ in 0..input.u32()? {
         let (key, value) = (input.text()?.to_owned(), input.text()?.to_owned());
-        if annotations.last_key_value().is_some_and(|(last, _)| *last >= key) {
+        if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
             return Err(Malformed);
         }
-        annotations.insert(key, value);
+        map.insert(key, value);
     }
-    Annotations::parse(annotations).map_err(|_| Malformed)
+    Ok(map)
 }
 
 fn put_project(out: &mut Encoder, path: &ProjectPath) {

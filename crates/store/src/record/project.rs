@@ -5,10 +5,10 @@ use domain::{
     ProjectionRule, Timestamp, Uid,
 };
 
-use super::{put_annotations, take_annotations};
+use super::{put_annotations, put_labels, take_annotations, take_bool, take_labels};
 
-/// 1 had no annotations; no release wrote it.
-const PROJECT_FORMAT: u8 = 2;
+/// 1 had no annotations, 2 no labels in a rule; no release wrote them.
+const PROJECT_FORMAT: u8 = 3;
 
 /// How far a project's removal has come. The numbers are stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ impl ProjectRecord {
         for rule in &self.rules {
             out.u8(rule.mode.code()).text(rule.namespace.as_str());
             out.text(rule.name_pattern.as_str());
+            put_labels(&mut out, &rule.labels);
+            out.u8(u8::from(rule.secret_labels));
         }
         put_annotations(&mut out, &self.annotations);
         out.finish()
@@ -95,5 +97,9 @@ fn take_rule(input: &mut Decoder<'_>) -> Result<ProjectionRule, Malformed> {
     let mode = ProjectionMode::from_code(input.u8()?).ok_or(Malformed)?;
     let namespace = Namespace::parse(input.text()?).map_err(|_| Malformed)?;
     let name_pattern = NamePattern::parse(mode, input.text()?).map_err(|_| Malformed)?;
-    Ok(ProjectionRule { mode, namespace, name_pattern })
+    let labels = take_labels(input)?;
+    let secret_labels = take_bool(input)?;
+    let rule = ProjectionRule { mode, namespace, name_pattern, labels, secret_labels };
+    rule.check().map_err(|_| Malformed)?;
+    Ok(rule)
 }

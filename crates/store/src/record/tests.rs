@@ -40,6 +40,7 @@ fn head() -> Head {
         bindings: vec![Binding {
             project: project(),
             kind: BindingKind::Members,
+            opened: true,
             created_by: "me".to_owned(),
             created_at: Timestamp::from_unix_millis(3),
         }],
@@ -59,6 +60,8 @@ fn project_record() -> ProjectRecord {
             mode: ProjectionMode::Each,
             namespace: Namespace::parse("ns").unwrap(),
             name_pattern: NamePattern::default_for(ProjectionMode::Each),
+            labels: Labels::parse([("l".to_owned(), "m".to_owned())].into()).unwrap(),
+            secret_labels: true,
         }],
         keep_versions: Some(3),
         annotations: Annotations::default().with("k", "v".to_owned()).unwrap(),
@@ -133,6 +136,22 @@ fn org() -> OrgRecord {
     }
 }
 
+fn consumer() -> ConsumerRecord {
+    ConsumerRecord {
+        uid: UID,
+        created_at: Timestamp::from_unix_millis(1),
+        created_by: "me".to_owned(),
+        owner: "you".to_owned(),
+        annotations: Annotations::default().with("k", "v".to_owned()).unwrap(),
+        ssh: Some(SecretRef { path: secret(), uid: UID, life: 7 }),
+        image: None,
+    }
+}
+
+fn holding() -> Holding {
+    Holding { life: 1, holders: 2 }
+}
+
 fn shown(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string().replace("\\x00", "0")
 }
@@ -143,11 +162,11 @@ fn shown(bytes: &[u8]) -> String {
 fn golden_records() {
     assert_eq!(
         shown(&head().encode()),
-        r"\x020123456789abcdef000\x03a-1000\x07default000\x02ml000\x02hf\x02000\x02me0000000\x010000000\x020000000\t000\x07000\x01000\x01a000\x01b000\x01000\x01k000\x01v000\x01000\x07default000\x02ml\x02000\x02me0000000\x03000\x020000000\x04\x030000000\x03000\x01b0000000\x05\x010000000\x03000\x01b"
+        r"\x020123456789abcdef000\x03a-1000\x07default000\x02ml000\x02hf\x02000\x02me0000000\x010000000\x020000000\t000\x07000\x01000\x01a000\x01b000\x01000\x01k000\x01v000\x01000\x07default000\x02ml\x03000\x02me0000000\x03000\x020000000\x04\x030000000\x03000\x01b0000000\x05\x010000000\x03000\x01b"
     );
     assert_eq!(
         shown(&project_record().encode()),
-        r"\x020123456789abcdef0000000\x01000\x02me\x02000\x03000\x01\x01000\x02ns000\x06{name}000\x01000\x01k000\x01v"
+        r"\x030123456789abcdef0000000\x01000\x02me\x02000\x03000\x01\x01000\x02ns000\x06{name}000\x01000\x01l000\x01m\x01000\x01000\x01k000\x01v"
     );
     assert_eq!(
         shown(&token().encode()),
@@ -186,6 +205,13 @@ fn golden_records() {
         r"\x01\x03000\x07default000\x02ml000\x02hf0123456789abcdef000\x07default000\x02ml"
     );
     assert_eq!(decode_tombstone(&encode_tombstone(&unbound)), Ok(unbound));
+    assert_eq!(
+        shown(&consumer().encode()),
+        r"\x010123456789abcdef0000000\x01000\x02me000\x03you000\x01000\x01k000\x01v\x01000\x07default000\x02ml000\x02hf0123456789abcdef000\x070"
+    );
+    assert_eq!(shown(&holding().encode()), r"\x01000\x01000\x02");
+    let changed = Change { object: ChangedObject::Consumer, view: None, ..change() };
+    assert_eq!(shown(&changed.encode()), r"\x01\x030123456789abcdef\x07");
 }
 
 #[test]
@@ -203,6 +229,15 @@ fn every_record_survives_and_every_truncation_is_refused() {
         }
     }
     assert_eq!(OrgRecord::decode(&org().encode()), Ok(org()));
+    assert_eq!(ConsumerRecord::decode(&consumer().encode()), Ok(consumer()));
+    assert_eq!(Holding::decode(&holding().encode()), Ok(holding()));
+    let bytes = consumer().encode();
+    for length in 0..bytes.len() {
+        assert!(ConsumerRecord::decode(&bytes[..length]).is_err(), "{length}");
+    }
+    let mut closed = head();
+    closed.bindings[0].opened = false;
+    assert_eq!(Head::decode(&closed.encode()), Ok(closed));
     let at = Timestamp::from_unix_millis(7);
     assert_eq!(decode_last_use(&encode_last_use(at)), Ok(at));
     let bytes = head().encode();
@@ -242,6 +277,8 @@ fn every_seed_of_a_record_holds() {
         ("last_use", encode_last_use(Timestamp::from_unix_millis(7))),
         ("change", change().encode()),
         ("tombstone", encode_tombstone(&gone)),
+        ("consumer", consumer().encode()),
+        ("holding", holding().encode()),
         ("bound_path", encode_secret_path(&secret())),
     ];
     crate::fuzz::replay::replay("record", crate::fuzz::record, &made);

@@ -114,8 +114,8 @@ fn record_key(change: &Change) -> Option<Key> {
         ChangedObject::Secret(path) => Some(Key::head(path)),
         ChangedObject::Token => Some(Key::token(change.uid)),
         ChangedObject::Principal => Some(Key::principal(change.uid)),
-        // An organization's event does not say its name.
-        ChangedObject::Organization | ChangedObject::Tombstone => None,
+        // Their events do not say their names.
+        ChangedObject::Consumer | ChangedObject::Organization | ChangedObject::Tombstone => None,
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) static SURFACE: Surface = Surface {
     scheme: None,
     unauthenticated: |why| marked(say::unauthenticated(why)),
     refuse: |problem| marked(say::refused(problem)),
-    not_found: || marked(Answer::text(StatusCode::NOT_FOUND, "404: Not Found")),
-    no_method: |_| {
+    not_found: |_| marked(Answer::text(StatusCode::NOT_FOUND, "404: Not Found")),
+    no_method: |_, _| {
         let text = "405: Method Not Allowed";
         marked(Answer::text(StatusCode::METHOD_NOT_ALLOWED, text))
     },

@@ -84,15 +84,15 @@ pub(crate) static SURFACE: Surface = Surface {
     scheme: Some("Token"),
     unauthenticated,
     refuse,
-    not_found,
-    no_method,
+    not_found: |_| not_found(),
+    no_method: |method, _| no_method(method),
 };
 
 /// The rule that puts the platform's secrets where the platform has them.
 fn home_rule(context: &Context<'_>) -> ProjectionRule {
     let mode = ProjectionMode::Each;
     let namespace = context.settings.blueprints_namespace.clone();
-    ProjectionRule { mode, namespace, name_pattern: NamePattern::default_for(mode) }
+    ProjectionRule::new(mode, namespace, NamePattern::default_for(mode))
 }
 
 /// `{"detail": ...}`, which every refusal of the platform is.

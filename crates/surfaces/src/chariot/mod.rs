@@ -28,8 +28,8 @@ pub(crate) static SURFACE: Surface = Surface {
     scheme: None,
     unauthenticated: say::unauthenticated,
     refuse: say::refused,
-    not_found: say::no_page,
-    no_method: say::no_method,
+    not_found: |_| say::no_page(),
+    no_method: |method, _| say::no_method(method),
 };
 
 const IDENTITY: &str = "/api/identity";

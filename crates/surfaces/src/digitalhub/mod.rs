@@ -28,8 +28,8 @@ pub(crate) static SURFACE: Surface = Surface {
     scheme: None,
     unauthenticated: reply::unauthenticated,
     refuse: reply::refuse,
-    not_found: reply::not_found,
-    no_method: reply::no_method,
+    not_found: |_| reply::not_found(),
+    no_method: |method, _| reply::no_method(method),
 };
 
 const PROJECTS: &str = "/api/v1/projects";

@@ -2,7 +2,7 @@
 
 use super::*;
 use domain::{
-    Incarnation, NamePattern, OrgName, ProjectName, ResourceVersion, Revision, SecretName,
+    Incarnation, Labels, NamePattern, OrgName, ProjectName, ResourceVersion, Revision, SecretName,
 };
 
 use ProjectionMode::{Each, Merged};
@@ -13,10 +13,12 @@ pub(super) fn project(name: &str) -> ProjectPath {
 
 /// A project whose age is its first letter, unless told otherwise.
 pub(super) fn rules(name: &str, rules: &[(ProjectionMode, &str, &str)]) -> ProjectRules {
-    let rule = |(mode, namespace, pattern): &(ProjectionMode, &str, &str)| ProjectionRule {
-        mode: *mode,
-        namespace: Namespace::parse(namespace).unwrap(),
-        name_pattern: NamePattern::parse(*mode, pattern).unwrap(),
+    let rule = |(mode, namespace, pattern): &(ProjectionMode, &str, &str)| {
+        ProjectionRule::new(
+            *mode,
+            Namespace::parse(namespace).unwrap(),
+            NamePattern::parse(*mode, pattern).unwrap(),
+        )
     };
     let uid = Uid::from_bytes([name.as_bytes()[0]; 16]);
     ProjectRules { path: project(name), uid, rules: rules.iter().map(rule).collect() }
@@ -29,6 +31,7 @@ pub(super) fn secret(home: &str, name: &str, uid: u8) -> SecretMeta {
         kind: SecretType::Opaque,
         bound_to: Vec::new(),
         version: Some(1),
+        labels: Labels::default(),
         changed_at: ResourceVersion::new(Incarnation::default(), Revision::new(1)),
     }
 }
@@ -201,4 +204,42 @@ fn a_merged_copy_and_a_secret_contend_by_age_whether_or_not_there_are_entries() 
     assert_eq!(contest(&desired, &contested), (vec![b'x'], vec![b'n']));
     desired.put_secret(secret("p", "hf", b'l'));
     assert_eq!(contest(&desired, &contested), (vec![b'l'], vec![b'x', b'n']));
+}
+
+/// The labels of the copy in a place, as `key=value`.
+fn labels(desired: &Desired, namespace: &str, name: &str) -> Vec<String> {
+    let wanted = desired.wanted(&place(namespace, name)).unwrap();
+    wanted.labels.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+fn labelled(pairs: &[(&str, &str)]) -> Labels {
+    let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    Labels::parse(pairs.collect()).unwrap()
+}
+
+#[test]
+fn a_copy_has_the_labels_of_the_rules_that_lead_to_it_and_its_secret_s_where_they_say_so() {
+    let mut desired = Desired::new("c".to_owned());
+    let mut home = rules("a", &[(Each, "home", "{name}"), (Each, "other", "{name}")]);
+    home.rules[0].secret_labels = true;
+    home.rules[0].labels = labelled(&[("rule", "1"), ("both", "rule")]);
+    desired.put_rules(home.clone());
+    let mut mirror = rules("w", &[(Each, "w", "{name}"), (Merged, "w", "all")]);
+    mirror.rules[0].labels = labelled(&[("mirror", "true")]);
+    mirror.rules[1].labels = labelled(&[("merged", "true")]);
+    desired.put_rules(mirror);
+    let own = labelled(&[("own", "x"), ("both", "own"), (domain::MANAGED_BY, "me")]);
+    let secret = SecretMeta { labels: own, ..bound("w", variable("a", "x", 1)) };
+    desired.put_secret(secret.clone());
+    assert_eq!(labels(&desired, "home", "x"), ["both=rule", "own=x", "rule=1"]);
+    assert_eq!(labels(&desired, "other", "x"), [""; 0]);
+    assert_eq!(labels(&desired, "w", "x"), ["mirror=true"]);
+    assert_eq!(labels(&desired, "w", "all"), ["merged=true"]);
+    // Other labels of either touch the copy.
+    let touched = desired.put_secret(SecretMeta { labels: labelled(&[("own", "y")]), ..secret });
+    assert!(touched.contains(&place("home", "x")));
+    assert_eq!(labels(&desired, "home", "x"), ["both=rule", "own=y", "rule=1"]);
+    home.rules[0].labels = labelled(&[]);
+    assert!(desired.put_rules(home).contains(&place("home", "x")));
+    assert_eq!(labels(&desired, "home", "x"), ["own=y"]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use domain::{
-    DataKey, Incarnation, KubernetesSecret, NamePattern, Placement, Plaintext, ProjectPath,
+    DataKey, Incarnation, KubernetesSecret, Labels, NamePattern, Placement, Plaintext, ProjectPath,
     ProjectionMode, ProjectionRule, ProjectionStatus, ResourceVersion, Retired, Revision,
     SecretPath, SecretType, Tombstone, Uid,
 };
@@ -62,10 +62,8 @@ impl Fake {
 
     /// All rules of a project: mode, namespace, pattern.
     pub(crate) fn rule(&self, name: &str, rules: &[(ProjectionMode, &str, &str)]) {
-        let rule = |(mode, ns, pattern): &(ProjectionMode, &str, &str)| ProjectionRule {
-            mode: *mode,
-            namespace: namespace(ns),
-            name_pattern: NamePattern::parse(*mode, pattern).unwrap(),
+        let rule = |(mode, ns, pattern): &(ProjectionMode, &str, &str)| {
+            ProjectionRule::new(*mode, namespace(ns), NamePattern::parse(*mode, pattern).unwrap())
         };
         let rules = rules.iter().map(rule).collect();
         // Older than all secrets, and a project's own.
@@ -93,6 +91,7 @@ impl Fake {
             kind: SecretType::Opaque,
             bound_to: Vec::new(),
             version: None,
+            labels: Labels::default(),
             changed_at: rv(0),
         };
         self.store(n, meta, type_, data);
@@ -108,6 +107,7 @@ impl Fake {
             kind: SecretType::Variable,
             bound_to: Vec::new(),
             version: None,
+            labels: Labels::default(),
             changed_at: rv(0),
         };
         self.store(n, meta, "Opaque", BTreeMap::from([(key, value.to_vec())]));

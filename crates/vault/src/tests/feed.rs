@@ -174,6 +174,7 @@ fn a_secret_without_a_live_version_is_told_as_one_and_with_its_bindings() {
         kind: SecretType::Opaque,
         bound_to: vec![project("b")],
         version: None,
+        labels: labels(),
         resource_version: view.resource_version,
     };
     let changes = changes_after(&running, at);

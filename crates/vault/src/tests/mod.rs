@@ -1,6 +1,7 @@
 //! The use cases on a real store.
 
 mod bindings;
+mod consumers;
 mod feed;
 mod history;
 mod identities;
@@ -13,6 +14,7 @@ mod stand_in;
 mod tokens;
 mod watch;
 mod workloads;
+mod workspaces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -344,11 +346,11 @@ fn labels_of(pairs: &[(&str, &str)]) -> Labels {
 }
 
 fn rule(namespace: &str) -> ProjectionRule {
-    ProjectionRule {
-        mode: ProjectionMode::Each,
-        namespace: Namespace::parse(namespace).unwrap(),
-        name_pattern: NamePattern::default_for(ProjectionMode::Each),
-    }
+    ProjectionRule::new(
+        ProjectionMode::Each,
+        Namespace::parse(namespace).unwrap(),
+        NamePattern::default_for(ProjectionMode::Each),
+    )
 }
 
 /// The numbers of a secret's versions in a state.

@@ -23,7 +23,13 @@ impl Running {
     fn make(&self, kind: PrincipalKind, wanted: &str) -> Result<PrincipalView, VaultError> {
         let secret = password(PASSWORD);
         let password = Some(&secret).filter(|_| kind == PrincipalKind::User);
-        let new = NewPrincipal { kind, name: name(wanted), password, members: Vec::new() };
+        let new = NewPrincipal {
+            kind,
+            name: name(wanted),
+            password,
+            members: Vec::new(),
+            rights: Vec::new(),
+        };
         self.vault.create_principal(&self.may(WholeStore), &new)
     }
 
@@ -49,7 +55,7 @@ impl Running {
     fn set_members(&self, group: &str, members: &[&str]) -> Result<PrincipalView, VaultError> {
         let member = |text: &&str| Member { kind: PrincipalKind::User, name: name(text) };
         let members = Some(members.iter().map(member).collect());
-        let change = PrincipalChange { disabled: None, members };
+        let change = PrincipalChange { disabled: None, members, rights: Vec::new() };
         let permit = self.may(WholeStore);
         self.vault.change_principal(&permit, PrincipalKind::Group, &name(group), &change)
     }

@@ -7,7 +7,7 @@ use super::*;
 
 fn user(running: &Running, name: &str) -> Actor {
     let (kind, name) = (PrincipalKind::User, PrincipalName::parse(name).unwrap());
-    let new = NewPrincipal { kind, name, password: None, members: Vec::new() };
+    let new = NewPrincipal { kind, name, password: None, members: Vec::new(), rights: Vec::new() };
     let made = running.vault.create_principal(&running.may(WholeStore), &new).unwrap();
     running.vault.rights.principal_actor(made.uid).unwrap()
 }
@@ -124,7 +124,13 @@ fn no_user_owns_a_project_that_is_kept_for_others_by_their_name() {
     let settings = Settings { reserved_projects, ..Settings::default() };
     let (_home, running) = Running::with_settings(settings);
     let name = PrincipalName::parse("organization").unwrap();
-    let new = |kind| NewPrincipal { kind, name: name.clone(), password: None, members: Vec::new() };
+    let new = |kind| NewPrincipal {
+        kind,
+        name: name.clone(),
+        password: None,
+        members: Vec::new(),
+        rights: Vec::new(),
+    };
     let made = |kind| running.vault.create_principal(&running.may(WholeStore), &new(kind));
     refused!(made(PrincipalKind::User), VaultError::Invalid(wrong) if wrong.field == "metadata.name");
     made(PrincipalKind::Machine).unwrap();

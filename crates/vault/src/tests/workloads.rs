@@ -117,11 +117,11 @@ fn a_reference_to_ones_own_secret_does_not_lead_to_an_older_one_of_its_name() {
 #[test]
 fn a_bound_secret_appears_by_no_rule_under_which_an_older_one_has_its_place() {
     let (home, running) = Running::with_project();
-    let merged = ProjectionRule {
-        mode: ProjectionMode::Merged,
-        namespace: Namespace::parse("n").unwrap(),
-        name_pattern: NamePattern::default_for(ProjectionMode::Merged),
-    };
+    let merged = ProjectionRule::new(
+        ProjectionMode::Merged,
+        Namespace::parse("n").unwrap(),
+        NamePattern::default_for(ProjectionMode::Merged),
+    );
     let prefixed = ProjectionRule {
         name_pattern: NamePattern::parse(ProjectionMode::Each, "x-{name}").unwrap(),
         ..rule("n")

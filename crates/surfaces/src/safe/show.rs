@@ -1,0 +1,41 @@
+//! What the platform's views have in common.
+
+use domain::{OrgName, ProjectName, ProjectPath, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use vault::SecretView;
+
+use crate::{Context, Trouble};
+
+/// `YYYY-MM-DDTHH:MM:SS`, in UTC without saying so.
+pub(super) fn time(at: Timestamp) -> String {
+    at.to_rfc3339().chars().take(19).collect()
+}
+
+/// A list, whole.
+pub(super) fn list<T: Serialize>(items: &[T]) -> Value {
+    json!({ "totalCount": items.len(), "items": items })
+}
+
+/// The identity of an owner, `KIND:UID`.
+pub(super) fn user_id(owner: &str) -> &str {
+    owner.split_once(':').map_or("", |(_, uid)| uid)
+}
+
+/// The name of a secret's owner, as people know them.
+pub(super) fn user_name(context: &Context<'_>, view: &SecretView) -> String {
+    let name = context.vault.owner_name(&view.head);
+    name.strip_prefix("user:").map_or(name.clone(), str::to_owned)
+}
+
+/// The project that is a workspace.
+pub(super) fn workspace(id: &str) -> Option<ProjectPath> {
+    let project = ProjectName::parse(id).ok()?;
+    Some(ProjectPath { org: OrgName::default_org(), project })
+}
+
+/// An identity in a path, without white space around it.
+pub(super) fn id<'a>(text: &'a str, what: &str) -> Result<&'a str, Trouble> {
+    let id = text.trim();
+    if id.is_empty() { Err(super::reply::bad(&format!("the {what} is empty"))) } else { Ok(id) }
+}
