@@ -34,6 +34,7 @@ mod root_key;
 mod start;
 mod surface_apolo;
 mod surface_blueprints;
+mod surface_chariot;
 mod surface_consistency;
 mod surface_digitalhub;
 mod surface_documents;
