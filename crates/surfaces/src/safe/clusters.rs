@@ -22,20 +22,23 @@ fn is_protected(kept: &Annotations) -> bool {
 }
 
 fn view(found: &ConsumerView, alone: bool) -> Value {
-    let mut body = json!({
+    let body = json!({
         "clusterId": found.name,
         "userId": show::user_id(&found.owner),
         "phase": "Ready",
         "isProtected": is_protected(&found.annotations),
         "creationTime": show::time(found.created_at),
     });
-    if alone {
-        let secret = |role| found.secrets(role).next().map(|found| found.path.name.to_string());
-        body["description"] = json!(found.annotations.text(DESCRIPTION).unwrap_or_default());
-        body["sshSecretId"] = json!(secret(ReferenceRole::Ssh).unwrap_or_default());
-        body["imageSecretId"] = json!(secret(ReferenceRole::Image).unwrap_or_default());
+    if !alone {
+        return body;
     }
-    body
+    let secret = |role| found.secrets(role).next().map_or("", |found| found.path.name.as_str());
+    let more = json!({
+        "description": found.annotations.text(DESCRIPTION).unwrap_or_default(),
+        "sshSecretId": secret(ReferenceRole::Ssh),
+        "imageSecretId": secret(ReferenceRole::Image),
+    });
+    show::with(body, more)
 }
 
 /// All clusters.

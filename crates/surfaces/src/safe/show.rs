@@ -17,6 +17,17 @@ pub(super) fn list<T: Serialize>(items: &[T]) -> Value {
     json!({ "totalCount": items.len(), "items": items })
 }
 
+/// An object with further members.
+pub(super) fn with(body: Value, more: Value) -> Value {
+    match (body, more) {
+        (Value::Object(mut members), Value::Object(more)) => {
+            members.extend(more);
+            Value::Object(members)
+        }
+        (body, _) => body,
+    }
+}
+
 /// The identity of an owner, `KIND:UID`.
 pub(super) fn user_id(owner: &str) -> &str {
     owner.split_once(':').map_or("", |(_, uid)| uid)
