@@ -43,11 +43,10 @@ pub(super) fn own(
     roles.extend(has(Role::ReadonlyAdmin).then_some(READONLY));
     let within = |meant: fn(Role) -> bool| {
         let found = scopes.iter().filter(move |(role, _)| meant(*role));
-        let mut projects: Vec<_> = found.filter_map(|(_, scope)| workspace_of(scope)).collect();
+        let mut projects: Vec<_> =
+            found.filter_map(|(_, scope)| workspace_of(context, scope)).collect();
         projects.sort();
         projects.dedup();
-        // The personal project is nobody's workspace.
-        projects.retain(|project| project.project.as_str() != account.name);
         let entry = |project: &ProjectPath| {
             let id = project.project.as_str();
             let name = names.get(project).map_or(id, String::as_str);
@@ -76,9 +75,11 @@ fn is_manager(role: Role) -> bool {
     role.allows(authz::ActionKind::Administer)
 }
 
-fn workspace_of(scope: &Scope) -> Option<ProjectPath> {
+fn workspace_of(context: &Context<'_>, scope: &Scope) -> Option<ProjectPath> {
     match scope {
-        Scope::Project(path) => show::workspace(path.project.as_str()).filter(|own| own == path),
+        Scope::Project(path) => {
+            show::workspace(context, path.project.as_str()).filter(|own| own == path)
+        }
         _ => None,
     }
 }
@@ -218,7 +219,7 @@ fn field(wrong: domain::Invalid, at: &str) -> Trouble {
 /// The rights of members of workspaces, all of which exist.
 fn members_of(context: &Context<'_>, ids: &[String]) -> Result<Vec<Right>, Trouble> {
     let right = |id: &String| {
-        let there = show::workspace(id).filter(|path| workspaces::exists(context, path));
+        let there = show::workspace(context, id).filter(|path| workspaces::exists(context, path));
         let path = there.ok_or_else(|| reply::bad("workspaces must name workspaces that exist"))?;
         Ok(Right::new(Role::Contributor, Scope::Project(path))?)
     };
@@ -284,7 +285,8 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
     let take = |right: &Right| {
         let is_listed = |all: &[Right]| all.contains(right);
         let is_role = matches!(right.role(), Role::Admin | Role::ReadonlyAdmin);
-        let is_member = right.role() == Role::Contributor && workspace_of(right.scope()).is_some();
+        let is_member =
+            right.role() == Role::Contributor && workspace_of(context, right.scope()).is_some();
         (change.roles.is_some() && is_role && !is_listed(&roles))
             || (change.workspaces.is_some() && is_member && !is_listed(&members))
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use authz::{Actor, Administer, Delete, Denied, WholeStore, decide};
+use authz::{Actor, Administer, Denied, WholeStore, decide};
 use domain::{
     Annotations, Invalid, Labels, NamePattern, Namespace, PrincipalName, ProjectPath,
     ProjectionMode, ProjectionRule, SecretName, SecretPath,
@@ -49,7 +49,7 @@ pub(super) fn names(
 /// A workspace as the platform shows one; with its image secrets where it is shown alone.
 fn view(context: &Context<'_>, found: &ConsumerView, alone: bool) -> Result<Value, Trouble> {
     let kept = |key: &str| found.annotations.text(key).unwrap_or_default().to_owned();
-    let path = show::workspace(&found.name).ok_or(VaultError::NotFound)?;
+    let path = show::workspace(context, &found.name).ok_or(VaultError::NotFound)?;
     let actor = context.actor()?;
     // Who does not list the workspace's secrets does not see who manages it, either.
     let managers = match context.vault.managers(actor, &path) {
@@ -73,7 +73,10 @@ fn view(context: &Context<'_>, found: &ConsumerView, alone: bool) -> Result<Valu
     if !alone {
         return Ok(body);
     }
-    let ids = found.secrets(vault::ReferenceRole::Image).map(|found| found.path.name.as_str());
+    let home = &context.settings.safe_project;
+    let images = found.secrets(vault::ReferenceRole::Image);
+    let ids = images.filter(|found| found.path.project == *home);
+    let ids = ids.map(|found| found.path.name.as_str());
     Ok(show::with(body, json!({ "imageSecretIds": ids.collect::<Vec<_>>() })))
 }
 
@@ -83,9 +86,8 @@ pub(super) fn list(context: &Context<'_>, request: &Request) -> Result<Answer, T
         return Err(reply::bad("the query must be percent-encoded UTF-8"));
     }
     let found = context.vault.consumers(context.actor()?, ConsumerKind::Workspace)?;
-    let home = &context.settings.safe_project;
     let of_cluster = request.parameter("clusterId").filter(|id| !id.is_empty());
-    let shown = found.iter().filter(|view| show::workspace(&view.name).as_ref() != Some(home));
+    let shown = found.iter().filter(|view| show::workspace(context, &view.name).is_some());
     let shown =
         shown.filter(|view| of_cluster.is_none_or(|id| view.annotations.text(CLUSTER) == Some(id)));
     let items = shown.map(|found| view(context, found, false)).collect::<Result<Vec<_>, _>>()?;
@@ -173,7 +175,8 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
             format!("must make, behind the cluster's, the name of a namespace: {}", wrong.fix);
         reply::unprocessable(&Invalid::new("metadata.name", fix))
     })?;
-    let path = show::workspace(&id).ok_or(VaultError::NotFound)?;
+    let taken = || reply::exists(WORKSPACES, &id);
+    let path = show::workspace(context, &id).ok_or_else(taken)?;
     context.is_about_project(&path);
     let kept = Annotations::default().with(NAME, name.to_owned())?;
     let kept = kept.with(CLUSTER, cluster.to_owned())?;
@@ -237,7 +240,8 @@ fn administer(context: &Context<'_>, path: &ProjectPath, verb: &str) -> Result<(
     }
 }
 
-/// Removes a workspace, with what is in it; an administrator's act.
+/// Removes a workspace, and ends the bindings to it; an administrator's act. Secrets that live in the
+/// project itself, which this interface makes none of, keep it.
 pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
     let path = path(context, request)?;
     found(context, &path)?;
@@ -245,21 +249,25 @@ pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer,
     let administers = decide::<Administer, _>(actor, WholeStore, now);
     administers.map_err(|_| reply::forbidden("The user is not allowed to delete workspace"))?;
     let permit = decide::<Administer, _>(actor, path.clone(), now)?;
-    let with_all = decide::<Delete, _>(actor, path.clone(), now)?;
     let id = path.project.as_str();
-    match context.vault.delete_project_with_all(&permit, &with_all) {
+    let stays = |why: &str| Err(reply::conflict(&format!("{WORKSPACES} \"{id}\" {why}")));
+    match context.vault.delete_project_with_bindings(&permit) {
         Ok(()) => Ok(reply::done()),
-        Err(VaultError::ProjectHasTokens) => Err(reply::conflict(&format!(
-            "{WORKSPACES} \"{id}\" is still named by tokens: revoke them first"
-        ))),
+        Err(VaultError::ProjectHasTokens) => stays("is still named by tokens: revoke them first"),
+        Err(VaultError::ProjectNotEmpty) => {
+            stays("still has secrets of its own, made over another interface: delete them first")
+        }
+        Err(VaultError::ProjectHasDeletedSecrets) => {
+            stays("still keeps deleted secrets of its own: purge them over Tresor's interface")
+        }
         Err(error) => Err(reply::about(WORKSPACES, id, error)),
     }
 }
 
 fn path(context: &Context<'_>, request: &Request) -> Result<ProjectPath, Trouble> {
     let id = show::id(request.name("id"), "workspaceId")?;
-    let path = show::workspace(id).filter(|path| *path != context.settings.safe_project);
-    let path = path.ok_or_else(|| Trouble::from(reply::absent(WORKSPACES, "")))?;
+    let path =
+        show::workspace(context, id).ok_or_else(|| Trouble::from(reply::absent(WORKSPACES, "")))?;
     context.is_about_project(&path);
     Ok(path)
 }
