@@ -38,6 +38,7 @@ mod surface_chariot;
 mod surface_consistency;
 mod surface_digitalhub;
 mod surface_documents;
+mod surface_safe;
 mod surfaces;
 mod tidy;
 mod tracer;

@@ -17,6 +17,7 @@ const HUB: &str = "/api/v1/-/ml/secrets";
 const APOLO: &str = "/apolo/api/v1/secrets";
 const CHARIOT: &str = "/api/identity/v2/settings/project/ml";
 const BLUEPRINTS: &str = "/secrets/";
+const SAFE: &str = "/api/v1/secrets";
 const IN_ML: &str = "org_name=default&project_name=ml";
 
 /// The interfaces through which things are done.
@@ -27,6 +28,7 @@ enum Through {
     Chariot,
     Hub,
     Native,
+    Safe,
 }
 
 /// One thing that a client does; whether it can be done is for the daemon to say.
@@ -44,9 +46,8 @@ enum Act {
 }
 
 fn through() -> impl Strategy<Value = Through> {
-    let all =
-        [Through::Apolo, Through::Blueprints, Through::Chariot, Through::Hub, Through::Native];
-    prop::sample::select(all.to_vec())
+    use Through::{Apolo, Blueprints, Chariot, Hub, Native, Safe};
+    prop::sample::select(vec![Apolo, Blueprints, Chariot, Hub, Native, Safe])
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -75,7 +76,7 @@ struct World {
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let fresh = fresh_with(|serve| {
-        serve.args(["--blueprints-project", "default/ml"]);
+        serve.args(["--blueprints-project", "default/ml", "--safe-project", "default/ml"]);
     });
     let admin = fresh.daemon.actor(fresh.admin.token());
     World { fresh, admin }
@@ -145,6 +146,16 @@ impl World {
                     ),
                 }
             }
+            Act::WriteKeys(Through::Safe, n, value) => {
+                let (name, params) = (name(*n), json!([{ "k": value }, { "l": value }]));
+                let new = json!({ "name": name, "type": "general", "params": params });
+                match admin.post(SAFE, &new) {
+                    made if made.status == 409 => {
+                        admin.patch(&format!("{SAFE}/{name}"), &json!({ "params": params }))
+                    }
+                    made => made,
+                }
+            }
             Act::WriteKeys(_, n, value) => {
                 let body = json!({ "stringData": { "k": value } });
                 admin.put(&secret("ml", &name(*n)), &body)
@@ -161,6 +172,7 @@ impl World {
                 Some(key) => admin.delete(&key),
                 None => return,
             },
+            Act::Delete(Through::Safe, n) => admin.delete(&format!("{SAFE}/{}", name(*n))),
             Act::Delete(Through::Native, n) => admin.delete(&secret("ml", &name(*n))),
             Act::Hide(n) => {
                 let path = secret("ml", &name(*n));
@@ -209,6 +221,7 @@ impl World {
         self.check_apolo(prefix, &variables);
         self.check_blueprints(prefix, &native);
         self.check_chariot(prefix, &native);
+        self.check_safe(prefix, &native);
     }
 
     fn check_hub(&self, prefix: &str, variables: &BTreeMap<&String, Option<&Value>>) {
@@ -272,6 +285,30 @@ impl World {
             (name.clone(), json!(keys))
         });
         assert_eq!(shown, wanted.collect(), "AI Blueprints");
+    }
+
+    /// General secrets, with what is in each.
+    fn check_safe(&self, prefix: &str, native: &BTreeMap<String, Told>) {
+        let list = self.admin.get(&format!("{SAFE}?type=general")).expect(200).json();
+        let names = list["items"].as_array().unwrap().iter();
+        let names = names.map(|item| item["secretId"].as_str().unwrap());
+        let names: Vec<_> = names.filter(|name| name.starts_with(prefix)).collect();
+        let wanted = native.iter().filter(|(_, told)| told.kind == "opaque");
+        let wanted: BTreeMap<_, _> = wanted.collect();
+        assert_eq!(names, wanted.keys().map(|name| name.as_str()).collect::<Vec<_>>(), "SaFE");
+        for (name, told) in native {
+            let one = self.admin.get(&format!("{SAFE}/{name}"));
+            if told.kind != "opaque" {
+                assert_eq!(one.status, 404, "{name}: {}", one.text());
+                continue;
+            }
+            let params = one.expect(200).json()["params"].clone();
+            let entries = params.as_array().unwrap().iter().flat_map(|e| e.as_object().unwrap());
+            let shown = entries.map(|(k, v)| (k.clone(), json!(b64(v.as_str().unwrap()))));
+            let shown: serde_json::Map<_, _> = shown.collect();
+            let told = told.content.clone().unwrap_or_else(|| json!({}));
+            assert_eq!(Value::Object(shown), told, "SaFE, {name}");
+        }
     }
 
     fn check_chariot(&self, prefix: &str, native: &BTreeMap<String, Told>) {

@@ -39,3 +39,15 @@ pub(super) fn id<'a>(text: &'a str, what: &str) -> Result<&'a str, Trouble> {
     let id = text.trim();
     if id.is_empty() { Err(super::reply::bad(&format!("the {what} is empty"))) } else { Ok(id) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_platform() {
+        let at = Timestamp::from_unix_millis(1_758_935_968_999);
+        assert_eq!(time(at), "2025-09-27T01:19:28");
+        assert_eq!(time(Timestamp::from_unix_millis(0)), "1970-01-01T00:00:00");
+    }
+}
