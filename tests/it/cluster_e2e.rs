@@ -370,3 +370,47 @@ fn the_demonstration_needs_no_cluster() {
     assert!(ended.stdout.contains("HF_TOKEN: <34 bytes>"), "{}", ended.stdout);
     assert!(ended.stdout.contains("tests/setup/kubernetes.sh"), "{}", ended.stdout);
 }
+
+#[test]
+fn the_labels_of_a_rule_are_those_of_its_copies_whatever_somebody_makes_of_them() {
+    let Some(attached) = Attached::start("rule-labels") else { return };
+    let admin = attached.admin();
+    let rule = |labels: Value, of_secrets: bool| {
+        let rule = json!({ "mode": "each", "namespace": "rule-labels", "labels": labels,
+                           "secretLabels": of_secrets });
+        let body = json!({ "spec": { "projectionRules": [rule] } });
+        admin.put(&project("ml"), &body).expect(200);
+    };
+    let labels = || -> BTreeMap<String, String> {
+        let object = attached.kubernetes("hf").unwrap();
+        let all = object["metadata"]["labels"].as_object().unwrap().clone().into_iter();
+        let all = all.filter(|(key, _)| key != "app.kubernetes.io/managed-by");
+        all.map(|(key, value)| (key, value.as_str().unwrap().to_owned())).collect()
+    };
+    let become_these = |wanted: &[(&str, &str)]| {
+        let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let wanted: BTreeMap<_, _> = wanted.iter().map(pair).collect();
+        wait_until(&format!("the labels are {wanted:?}"), || labels() == wanted);
+    };
+    let body = json!({ "metadata": { "labels": { "own": "x" } }, "stringData": { "value": "v" } });
+    admin.put(&secret("ml", "hf"), &body).expect(201);
+    attached.wait_for_value("hf", "v");
+    become_these(&[]);
+    rule(json!({ "team": "ml", "tier": "1" }), false);
+    become_these(&[("team", "ml"), ("tier", "1")]);
+    // Somebody's own stay, ours come back, and those that no rule gives any more go.
+    let of = ["-n", "rule-labels", "label", "--overwrite", "secret", "hf"];
+    attached.kubectl(&[&of[..], &["team=other", "theirs=y", "tier-"]].concat());
+    become_these(&[("team", "ml"), ("theirs", "y"), ("tier", "1")]);
+    rule(json!({ "team": "ml" }), true);
+    become_these(&[("own", "x"), ("team", "ml"), ("theirs", "y")]);
+    rule(json!({}), false);
+    become_these(&[("theirs", "y")]);
+    let refused = |rule: Value| {
+        let body = json!({ "spec": { "projectionRules": [rule] } });
+        admin.put(&project("ml"), &body).problem(422, "invalid-field")
+    };
+    let managed = json!({ "app.kubernetes.io/managed-by": "me" });
+    refused(json!({ "mode": "each", "namespace": "n", "labels": managed }));
+    refused(json!({ "mode": "merged", "namespace": "n", "secretLabels": true }));
+}

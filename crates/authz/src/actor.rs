@@ -132,6 +132,8 @@ pub struct ShownToken {
     pub narrowing: Narrowing,
     /// The token's record.
     pub ground: Ground,
+    /// Whether what was shown only stands for the token, for a while.
+    pub stands_in: bool,
 }
 
 /// Who asks.
@@ -285,6 +287,7 @@ mod tests {
             expires: None,
             narrowing: Narrowing::default(),
             ground: Ground { record, changed_at: Revision::ZERO },
+            stands_in: false,
         };
         let known = Actor::known(Arc::new(identity), Some(Arc::new(shown)));
         assert_eq!(known.name(), "machine:ci");

@@ -28,7 +28,7 @@ impl Labels {
                 "a key must be an optional DNS prefix and `/`, then 1 to 63 letters, digits, `-`, `_` or `.`, starting and ending with a letter or digit",
             ));
         }
-        if !labels.values().all(|value| value.is_empty() || is_label_word(value)) {
+        if !labels.values().all(|value| is_label_value(value)) {
             return Err(Invalid::new(
                 at,
                 "a value must be empty or 1 to 63 letters, digits, `-`, `_` or `.`, starting and ending with a letter or digit",
@@ -46,6 +46,11 @@ impl Labels {
     pub fn as_map(&self) -> &BTreeMap<String, String> {
         &self.0
     }
+}
+
+/// Whether a text can be the value of a label.
+pub fn is_label_value(text: &str) -> bool {
+    text.is_empty() || is_label_word(text)
 }
 
 pub(crate) fn is_label_word(text: &str) -> bool {

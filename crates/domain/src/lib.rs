@@ -37,7 +37,7 @@ pub use clock::{Clock, Timestamp};
 pub use codec::{Decoder, Encoder, Malformed};
 pub use invalid::Invalid;
 pub use kubernetes_name::{is_dns_subdomain, kubernetes_name};
-pub use labels::{Labels, MAX_LABELS};
+pub use labels::{Labels, MAX_LABELS, is_label_value};
 pub use name::{
     DataKey, HASH_DIGITS, MAX_NAME_BYTES, Namespace, OrgName, PrincipalName, ProjectName,
     ProjectPath, SecretName, SecretPath, short_hash,

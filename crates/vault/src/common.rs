@@ -3,14 +3,15 @@
 
 use authz::{Actor, Basis, Create, Denied, List, Permit, Share, Use, decide, decide_create_for};
 use domain::{
-    Annotations, BindingKind, Invalid, OrgName, PrincipalName, ProjectPath, ProjectionRule,
-    SecretPath, Uid,
+    Annotations, BindingKind, Invalid, Labels, OrgName, PrincipalName, ProjectPath, ProjectionRule,
+    SecretPath, SecretType, Uid, is_label_value,
 };
 use store::{
     ChangeKind, Commit, Head, Key, KeyRange, Precondition, PrincipalKind, ProjectRecord, Removal,
 };
 
 use crate::bindings::{BindingPermit, Rebinding, Sharing, Targets, UnbindingPermit};
+use crate::grants::owner_of;
 use crate::lists::MAX_SORTED;
 use crate::workloads::bound_as;
 use crate::{NewSecret, SecretView, Vault, VaultError};
@@ -25,9 +26,58 @@ pub struct CommonHome {
     pub rules: Vec<ProjectionRule>,
     /// Whether everyone makes secrets there that are bound to no project.
     pub open: bool,
+    /// The labels that say of each secret there what it is.
+    pub labels: HomeLabels,
+}
+
+/// Labels that each secret of a home has, and that nobody sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HomeLabels {
+    /// What the keys begin with that are kept for them.
+    pub reserved: Vec<String>,
+    /// The key of the type.
+    pub kind: String,
+    /// What the types are called there; others have no such label.
+    pub kinds: Vec<(SecretType, String)>,
+    /// The key of the name.
+    pub name: String,
+    /// The key of the owner's identity.
+    pub owner: String,
+}
+
+impl HomeLabels {
+    /// The labels of a secret, whatever somebody made of them.
+    fn of(&self, head: &Head) -> Result<Labels, Invalid> {
+        let is_ours =
+            |key: &String| self.reserved.iter().any(|prefix| key.starts_with(prefix.as_str()));
+        let theirs = head.labels.as_map().iter().filter(|(key, _)| !is_ours(key));
+        let theirs = theirs.map(|(key, value)| (key.clone(), value.clone()));
+        let kind = self.kinds.iter().find(|(kind, _)| *kind == head.kind);
+        let owner = owner_of(&head.owner).map(|owner| owner.uid().to_string());
+        let ours = [
+            (&self.kind, kind.map(|(_, name)| name.clone())),
+            (&self.name, Some(head.path.name.to_string())),
+            (&self.owner, owner),
+        ];
+        let ours = ours.into_iter().filter_map(|(key, value)| Some((key.clone(), value?)));
+        // A name that is no label's value, from another interface, has no label.
+        let ours = ours.filter(|(_, value)| is_label_value(value));
+        Labels::parse(theirs.chain(ours).collect())
+    }
 }
 
 impl Vault {
+    /// Gives a secret of the common home the labels that say what it is.
+    pub(crate) fn label_as_home(&self, head: &mut Head) -> Result<(), Invalid> {
+        let home = self.settings.common_home.as_ref();
+        if let Some(home) = home.filter(|home| home.project == head.path.project)
+            && !home.labels.reserved.is_empty()
+        {
+            head.labels = home.labels.of(head)?;
+        }
+        Ok(())
+    }
+
     /// Makes a secret in the common home, bound by its owner to these projects. Who may make secrets
     /// in each of them may; without any, who may make secrets in the home itself, or everyone where
     /// the settings say so.
@@ -106,6 +156,13 @@ impl Vault {
             removal: Removal::None,
         };
         let mut commit = Commit::default();
+        self.require_org(&mut commit, path).map_err(|error| match error {
+            VaultError::NotFound => {
+                let fix = "must be moved by the operator: the home of these secrets is configured to be in an organization that does not exist";
+                Invalid::new("project", fix).into()
+            }
+            other => other,
+        })?;
         commit.require(Precondition::Absent(key.clone()));
         commit.put(key.clone(), self.seal_record(&key, &record.encode())?);
         commit.tell(crate::projects::change(ChangeKind::Added, path, &record));

@@ -149,6 +149,7 @@ impl Vault {
         mut draft: Draft,
         kind: ChangeKind,
     ) -> Result<(Commit, Head), VaultError> {
+        self.label_as_home(&mut draft.head)?;
         let is_live = draft.head.current().is_some();
         let key = Key::head(&draft.head.path);
         draft.commit.put(key.clone(), self.seal_record(&key, &draft.head.encode())?);

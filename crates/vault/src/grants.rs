@@ -14,6 +14,9 @@ use crate::{GrantView, Vault, VaultError};
 /// The most grants of one principal: all of them lie in its record.
 const MAX_GRANTS_OF_ONE: usize = 1000;
 
+/// The most rights that one act gives: each place has to be there when it is committed.
+const MAX_GIVEN: usize = 64;
+
 /// The right to give and to take rights at a place.
 pub enum GrantPermit {
     /// Of who administers the place.
@@ -90,6 +93,10 @@ impl Vault {
         record: &mut PrincipalRecord,
         wanted: &RightsChange<'_>,
     ) -> Result<(), VaultError> {
+        if wanted.give.len() > MAX_GIVEN {
+            let fix = format!("must be at most {MAX_GIVEN} rights at once");
+            return Err(Invalid::new("rights", fix).into());
+        }
         let own = gives_up_own(actor, record);
         for grant in record.grants.iter().filter(|grant| (wanted.take)(&grant.right)) {
             if !own {

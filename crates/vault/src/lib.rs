@@ -54,7 +54,7 @@ pub use access::{AccessPermit, Review, Reviewed};
 pub use bindings::{
     BindingPermit, MAX_BINDINGS, Rebinding, Sharing, Targets, UnbindingPermit, unusable,
 };
-pub use common::CommonHome;
+pub use common::{CommonHome, HomeLabels};
 pub use consumers::{ConsumerChange, ConsumerView, NewConsumer, ReferenceRole, ReferenceView};
 pub use error::VaultError;
 pub use feed::{FeedChange, FeedPage, FeedSnapshot, ProjectFeed, SecretFeed};

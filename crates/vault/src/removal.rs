@@ -58,19 +58,48 @@ impl Vault {
         permit: &Permit<Administer, ProjectPath>,
         removal: Removal,
     ) -> Result<(), VaultError> {
+        persist(|| match self.try_removal(permit, removal) {
+            // Others wrote to the project's record: look again.
+            Err(VaultError::Stale { .. }) => Err(VaultError::Busy),
+            done => done,
+        })
+    }
+
+    fn try_removal(
+        &self,
+        permit: &Permit<Administer, ProjectPath>,
+        removal: Removal,
+    ) -> Result<(), VaultError> {
         let path = permit.resource();
         let no_new_token = self.rights_writes.lock();
         if self.is_named_by_a_token(path) {
             return Err(VaultError::ProjectHasTokens);
         }
         let (record, revision) = self.project_record(path)?;
-        self.mark_project(path, &permit.basis(), self.wire(revision), removal)?;
+        // One that is under way goes on as it began: some of it may be done already.
+        let under_way = record.removal.is_resumed();
+        let removal = if under_way { record.removal } else { removal };
+        let marked = Marked { path, uid: record.uid, removal };
+        if !under_way {
+            self.check_may_go(marked)?;
+            self.mark_project(path, &permit.basis(), self.wire(revision), removal)?;
+        }
         drop(no_new_token);
         // The mark is what was decided on, and it is made.
-        match self.finish_removal(Marked { path, uid: record.uid, removal }) {
-            // Whoever else went on with it came to its end.
-            Err(VaultError::NotFound) => Ok(()),
+        match self.finish_removal(marked) {
+            Err(VaultError::NotFound) => self.check_gone(marked),
             done => done,
+        }
+    }
+
+    /// That a project is gone, by whoever else went on with its removal; it may also be that they
+    /// took the mark back.
+    fn check_gone(&self, project: Marked<'_>) -> Result<(), VaultError> {
+        match self.project_record(project.path) {
+            Err(VaultError::NotFound) => Ok(()),
+            Ok((record, _)) if record.uid != project.uid => Ok(()),
+            Ok(_) => Err(VaultError::Busy),
+            Err(error) => Err(error),
         }
     }
 
@@ -107,10 +136,18 @@ impl Vault {
         let path = project.path;
         // Nothing new is made or referred to in a project that is marked, so this is asked once for
         // all.
-        if let Err(stays) = self.check_may_go(project) {
-            let marked = self.wire(self.still_marked(project)?);
-            self.mark_project(path, &Basis::default(), marked, Removal::None)?;
-            return Err(stays);
+        match self.check_may_go(project) {
+            Ok(()) => {}
+            Err(
+                stays @ (VaultError::InUse { .. }
+                | VaultError::ProjectNotEmpty
+                | VaultError::ProjectHasDeletedSecrets),
+            ) => {
+                let marked = self.wire(self.still_marked(project)?);
+                self.mark_project(path, &Basis::default(), marked, Removal::None)?;
+                return Err(stays);
+            }
+            Err(error) => return Err(error),
         }
         let mut living = Vec::new();
         self.each(&KeyRange::heads(path), |key, _| {

@@ -69,13 +69,14 @@ impl Rights {
         let table = self.0.read();
         let token = table.tokens.get(table.token_hashes.get(&id)?)?;
         let identity = table.holder(token, now)?;
-        let ShownToken { id, description, expires, narrowing, ground } = &*token.shown;
+        let ShownToken { id, description, expires, narrowing, ground, .. } = &*token.shown;
         let shown = ShownToken {
             id: *id,
             description: description.clone(),
             expires: Some(expires.map_or(until, |own| own.min(until))),
             narrowing: narrowing.clone(),
             ground: *ground,
+            stands_in: true,
         };
         Some(Actor::known(identity, Some(Arc::new(shown))))
     }
@@ -323,6 +324,7 @@ impl Token {
             expires: record.expires,
             narrowing,
             ground,
+            stands_in: false,
         };
         Self { record, shown: Arc::new(shown), own, used: AtomicU64::new(0) }
     }

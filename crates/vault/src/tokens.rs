@@ -509,7 +509,12 @@ fn check_rights(rights: &[Right]) -> Result<(), Invalid> {
 }
 
 /// What was narrowed is not made to last: a token that leaks must not be turned into a longer one.
+/// What stands for a token makes none at all, which would go on when that is taken back.
 fn check_lifetime(actor: &Actor, expires: Option<Timestamp>) -> Result<(), Invalid> {
+    if actor.token().is_some_and(|token| token.stands_in) {
+        let fix = "must be asked for with the token that this one stands for";
+        return Err(Invalid::new("rights", fix));
+    }
     let Some(mine) = actor.token().filter(|token| token.narrowing != Narrowing::default()) else {
         return Ok(());
     };

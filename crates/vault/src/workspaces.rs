@@ -1,7 +1,7 @@
 //! Workspaces: projects as platforms have them, with managers, and with secrets that all members
 //! pull images with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use authz::{
     Actor, Administer, List, Right, Role, Scope, SeenProject, Share, WholeStore, decide, may_give,
@@ -141,24 +141,22 @@ impl Vault {
         })
     }
 
-    /// The names of a project's managers, for who sees its secrets' names.
-    ///
-    /// # Errors
-    /// When the actor does not see them.
-    pub fn managers(&self, actor: &Actor, path: &ProjectPath) -> Result<Vec<String>, VaultError> {
-        let lists = decide::<List, _>(actor, path.clone(), self.clock.now());
-        lists.map_err(VaultError::NotPermitted)?;
-        let manages = manager_right(path)?;
-        let mut found: Vec<_> = self
-            .rights
-            .principals()
-            .iter()
-            .filter(|principal| principal.record.kind == PrincipalKind::User)
-            .filter(|principal| principal.record.grants.iter().any(|g| g.right == manages))
-            .map(|principal| principal.record.name.clone())
-            .collect();
-        found.sort();
-        Ok(found)
+    /// The names of the managers of each project whose secrets' names the actor sees.
+    pub fn managers(&self, actor: &Actor) -> BTreeMap<ProjectPath, Vec<String>> {
+        let mut found: BTreeMap<ProjectPath, Vec<String>> = BTreeMap::new();
+        for principal in self.rights.principals() {
+            let record = &principal.record;
+            for grant in record.grants.iter().filter(|_| record.kind == PrincipalKind::User) {
+                if let (Role::Manager, Scope::Project(path)) =
+                    (grant.right.role(), grant.right.scope())
+                {
+                    found.entry(path.clone()).or_default().push(record.name.clone());
+                }
+            }
+        }
+        found.retain(|path, _| decide::<List, _>(actor, path.clone(), self.clock.now()).is_ok());
+        found.values_mut().for_each(|names| names.sort());
+        found
     }
 
     fn image_references(&self, project: &ProjectPath) -> Result<Vec<ReferenceView>, VaultError> {
@@ -400,8 +398,9 @@ impl Vault {
 impl Vault {
     /// The identity of somebody who is known by `KIND:NAME`; nothing where they are gone.
     fn owner_of_name(&self, full_name: &str) -> String {
-        let all = self.rights.principals();
-        let found = all.iter().find(|principal| principal.record.full_name() == full_name);
+        let parts = full_name.split_once(':');
+        let kind = parts.and_then(|(kind, _)| PrincipalKind::parse(kind));
+        let found = kind.zip(parts).and_then(|(kind, (_, name))| self.rights.named(kind, name));
         found.map(|found| found.record.subject().to_string()).unwrap_or_default()
     }
 }

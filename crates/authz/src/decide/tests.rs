@@ -97,7 +97,7 @@ fn stranger() -> Actor {
 
 fn token(narrowing: Narrowing, expires: Option<Timestamp>) -> ShownToken {
     let (id, description) = (uid(99), "laptop".to_owned());
-    ShownToken { id, description, expires, narrowing, ground: token_ground() }
+    ShownToken { id, description, expires, narrowing, ground: token_ground(), stands_in: false }
 }
 
 fn narrowed(projects: Option<&[&str]>, actions: Option<&[ActionKind]>) -> Narrowing {

@@ -58,25 +58,29 @@ impl Owner {
 }
 
 fn organization(context: &Context<'_>, id: &str) -> Option<Owner> {
-    let by_uid = Uid::parse(id).ok().and_then(|uid| context.vault.org_of(uid));
-    let org = by_uid.or_else(|| OrgName::parse(id).ok())?;
+    // What is an identity is no name: somebody could else take the name of what is gone.
+    let org = match Uid::parse(id) {
+        Ok(uid) => context.vault.org_of(uid)?,
+        Err(_) => OrgName::parse(id).ok()?,
+    };
     let project = context.settings.chariot_organization_project.clone();
     Some(Owner { home: ProjectPath { org, project }, is_org: true })
 }
 
 fn project(context: &Context<'_>, id: &str) -> Result<Option<Owner>, Trouble> {
-    let by_uid = match Uid::parse(id) {
+    let home = match Uid::parse(id) {
         Ok(uid) => context.vault.project_of(uid)?,
-        Err(_) => None,
+        Err(_) => in_default_org(id),
     };
-    let home = by_uid.or_else(|| in_default_org(id));
     Ok(home.map(|home| Owner { home, is_org: false }))
 }
 
 /// A user's settings live in their personal project.
 fn user(context: &Context<'_>, id: &str) -> Option<Owner> {
-    let by_uid = Uid::parse(id).ok().and_then(|uid| context.vault.user_of(uid));
-    let name = by_uid.or_else(|| context.vault.is_user(id).then(|| id.to_owned()))?;
+    let name = match Uid::parse(id) {
+        Ok(uid) => context.vault.user_of(uid)?,
+        Err(_) => context.vault.is_user(id).then(|| id.to_owned())?,
+    };
     Some(Owner { home: in_default_org(&name)?, is_org: false })
 }
 

@@ -212,3 +212,27 @@ fn a_secret_that_is_deleted_while_something_registers_with_it_is_never_referred_
         });
     }
 }
+
+/// However many ask for it, and whatever the daemon does by itself meanwhile.
+#[test]
+fn a_removal_that_is_refused_is_never_told_as_done() {
+    let (_home, running) = Running::with_project();
+    running.put("key", ssh("MARKER"));
+    running.register((Node, "n1"), Some("key"), None).unwrap();
+    let path = project("ml");
+    let remove = || {
+        let (permit, delete) = (running.may(path.clone()), running.may(path.clone()));
+        running.vault.delete_project_with_all(&permit, &delete)
+    };
+    std::thread::scope(|scope| {
+        let removers: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| (0..20).map(|_| remove()).collect::<Vec<_>>())).collect();
+        for _ in 0..20 {
+            running.vault.finish_removals().unwrap();
+        }
+        for done in removers.into_iter().flat_map(|remover| remover.join().unwrap()) {
+            refused!(done, VaultError::InUse { .. });
+        }
+    });
+    assert!(running.secret("key").is_ok());
+}

@@ -135,3 +135,21 @@ fn no_user_owns_a_project_that_is_kept_for_others_by_their_name() {
     refused!(made(PrincipalKind::User), VaultError::Invalid(wrong) if wrong.field == "metadata.name");
     made(PrincipalKind::Machine).unwrap();
 }
+
+#[test]
+fn a_stand_in_makes_no_token_that_would_outlive_it() {
+    let (_home, running) = Running::with_project();
+    let account = user(&running, "alice");
+    let new = || NewToken {
+        description: "own".to_owned(),
+        holder: NewHolder::Myself(Narrowing::default()),
+        expires: None,
+        jwt: false,
+    };
+    let token = running.vault.create_own_token(&account, new()).unwrap();
+    let actor = running.vault.authenticate(&token.text).unwrap();
+    let made = running.vault.make_stand_in(&actor, hour(&running)).unwrap();
+    let shown = running.vault.authenticate(&made.text).unwrap();
+    refused!(running.vault.create_own_token(&shown, new()), VaultError::Invalid(_));
+    assert!(running.vault.create_own_token(&actor, new()).is_ok());
+}

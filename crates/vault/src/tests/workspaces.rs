@@ -18,7 +18,14 @@ fn name(text: &str) -> PrincipalName {
 
 /// A store with a common home, and the workspaces `w` and `v`.
 fn with_home(open: bool) -> (Home, Running) {
-    let common = CommonHome { project: project(HOME), rules: vec![rule("home")], open };
+    let labels = HomeLabels {
+        reserved: vec!["home.".to_owned()],
+        kind: "home.kind".to_owned(),
+        kinds: vec![(SecretType::Registry, "image".to_owned())],
+        name: "home.name".to_owned(),
+        owner: "home.owner".to_owned(),
+    };
+    let common = CommonHome { project: project(HOME), rules: vec![rule("home")], open, labels };
     let settings = Settings { common_home: Some(common), ..Settings::default() };
     let (home, running) = Running::with_settings(settings);
     for name in ["w", "v"] {
@@ -90,7 +97,7 @@ fn who_makes_secrets_in_each_project_makes_one_that_is_bound_to_them_and_owns_it
     assert_eq!(running.bindings("a"), [("w".to_owned(), BindingKind::Owner, false)]);
     assert!(running.vault.permit::<authz::Read>(&alice, at_home("a")).is_ok());
     assert_eq!(made.head.owner, alice.subject().unwrap().to_string());
-    for to in [&["v"][..], &["w", "v"], &[], &["absent"], &["w", "absent"]] {
+    for to in [&["v"][..], &["w", "v"], &[], &["absent"], &["w", "absent"], &["alice"]] {
         refused!(running.common(&alice, "b", to), VaultError::NotPermitted(_));
     }
     // The administrator makes them everywhere, in what is there.
@@ -228,7 +235,7 @@ fn a_workspace_is_made_with_all_that_it_is_to_have_or_not_at_all() {
     assert!(running.bindings("a").is_empty());
     make("x", &["a"], &["mo"]).unwrap();
     assert_eq!(running.images("x"), ["a"]);
-    assert_eq!(running.vault.managers(&running.admin, &project("x")).unwrap(), ["mo"]);
+    assert_eq!(running.vault.managers(&running.admin)[&project("x")], ["mo"]);
     refused!(make("x", &[], &[]), VaultError::AlreadyExists);
     let mo = running.by_name("mo");
     running.set_images(&mo, "x", &[]).unwrap();
@@ -259,6 +266,27 @@ fn more_than_fits_into_a_commit_is_refused_before_anything_is_done() {
     assert_eq!(running.images("w").len(), 17);
 }
 
+/// Whatever interface writes, and whatever it writes there.
+#[test]
+fn labels_of_the_home_are_nobody_s_to_set() {
+    let (_home, running) = with_home(false);
+    let made = running.common(&running.admin, "a", &[]).unwrap();
+    let labels = |view: &SecretView| view.head.labels.clone();
+    let owner = running.admin.subject().unwrap().uid().to_string();
+    let own = [("home.kind", "image"), ("home.name", "a"), ("home.owner", owner.as_str())];
+    assert_eq!(labels(&made), labels_of(&own));
+    let relabel = |_: &Labels| Ok(labels_of(&[("home.owner", "mallory"), ("mine", "x")]));
+    let change = SecretChange { labels: Some(&relabel), ..nothing() };
+    let changed = running.vault.update_secret(&running.may(at_home("a")), &change).unwrap();
+    assert_eq!(labels(&changed), labels_of(&[&own[..], &[("mine", "x")]].concat()));
+    // A type without a name there, and a name that is no label's value.
+    let odd = running.vault.create_secret(&running.may(at_home("b/c")), &new_secret("1")).unwrap();
+    let others = [("MARKER-label", "x"), ("home.owner", owner.as_str())];
+    assert_eq!(labels(&odd), labels_of(&others));
+    let elsewhere = running.create("s", "1").unwrap();
+    assert_eq!(elsewhere.head.labels, super::labels());
+}
+
 #[test]
 fn rights_change_together_or_not_at_all() {
     let (_home, running) = with_home(false);
@@ -279,6 +307,13 @@ fn rights_change_together_or_not_at_all() {
         VaultError::NotPermitted(_)
     );
     assert_eq!(held(), 1);
+    // Nobody takes what they could not have given.
+    change(&running.admin, vec![right(Role::Owner, "w")], &|_| false).unwrap();
+    let theirs = |taken: &Right| *taken == right(Role::Owner, "w");
+    refused!(change(&manager, Vec::new(), &theirs), VaultError::Invalid(_));
+    change(&running.admin, Vec::new(), &theirs).unwrap();
+    let many = (0..65).map(|_| right(Role::Viewer, "v")).collect();
+    refused!(change(&running.admin, many, &|_| false), VaultError::Invalid(_));
     let give = vec![right(Role::Contributor, "v"), right(Role::Contributor, "absent")];
     refused!(change(&running.admin, give, &|_| false), VaultError::NotFound);
     assert_eq!(held(), 1);
@@ -319,5 +354,25 @@ fn a_project_goes_with_its_bindings_and_stays_with_a_secret() {
     assert_eq!(running.vault.finish_removals().unwrap(), 1);
     refused!(running.vault.project_record(&project("w")), VaultError::NotFound);
     assert_eq!(running.bindings("a"), [("v".to_owned(), BindingKind::Owner, false)]);
+    running.check_records();
+}
+
+/// A removal that somebody else goes on with, or takes back, is told as what it came to.
+#[test]
+fn a_removal_under_way_goes_on_as_it_began_and_is_told_as_what_it_came_to() {
+    let (_home, running) = with_home(false);
+    let path = project("w");
+    running.vault.create_secret(&running.may(secret_in("w", "own")), &new_secret("1")).unwrap();
+    let mark = |removal| {
+        let (_, at) = running.vault.project_record(&path).unwrap();
+        let at = running.vault.wire(at);
+        running.vault.mark_project(&path, &Basis::default(), at, removal).unwrap();
+    };
+    mark(store::Removal::WithAll);
+    // Half of it may be done: it is not turned into something else.
+    running.vault.delete_project_with_bindings(&running.may(path.clone())).unwrap();
+    refused!(running.vault.project_record(&path), VaultError::NotFound);
+    let missing = running.vault.delete_project_with_bindings(&running.may(path.clone()));
+    refused!(missing, VaultError::NotFound);
     running.check_records();
 }
