@@ -105,7 +105,7 @@ pub(super) fn refuse(problem: &Problem) -> Answer {
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let answer = error(status, code, &message);
-    match problem.retry_after {
+    match problem.seconds_to_wait() {
         Some(seconds) => answer.with(http::header::RETRY_AFTER, HeaderValue::from(seconds)),
         None => answer,
     }
