@@ -20,6 +20,9 @@ const READONLY: &str = "system-admin-readonly";
 /// The role that everyone has.
 const DEFAULT: &str = "default";
 
+/// What stands for who asks in the place of an identity, be there a user of that name or not.
+const SELF: &str = "self";
+
 /// The platform's names of workspaces.
 type Names = BTreeMap<ProjectPath, String>;
 
@@ -43,7 +46,8 @@ pub(super) fn own(
     roles.extend(has(Role::ReadonlyAdmin).then_some(READONLY));
     let within = |meant: fn(Role) -> bool| {
         let found = scopes.iter().filter(move |(role, _)| meant(*role));
-        let mut projects: Vec<_> = found.filter_map(|(_, scope)| workspace_of(scope)).collect();
+        let mut projects: Vec<_> =
+            found.filter_map(|(_, scope)| workspace_of(context, scope)).collect();
         projects.sort();
         projects.dedup();
         // The personal project is nobody's workspace.
@@ -76,9 +80,11 @@ fn is_manager(role: Role) -> bool {
     role.allows(authz::ActionKind::Administer)
 }
 
-fn workspace_of(scope: &Scope) -> Option<ProjectPath> {
+fn workspace_of(context: &Context<'_>, scope: &Scope) -> Option<ProjectPath> {
     match scope {
-        Scope::Project(path) => show::workspace(path.project.as_str()).filter(|own| own == path),
+        Scope::Project(path) => {
+            workspaces::named(context.settings, path.project.as_str()).filter(|own| own == path)
+        }
         _ => None,
     }
 }
@@ -133,7 +139,7 @@ pub(super) fn show(context: &Context<'_>, request: &Request) -> Result<Answer, T
     let id = show::id(request.name("id"), "userId")?;
     let names = workspaces::names(context, actor)?;
     let account = vault.own_account(actor).filter(|own| own.kind == PrincipalKind::User);
-    if let Some(account) = account.filter(|own| id == "self" || is_it(own, id)) {
+    if let Some(account) = account.filter(|own| id == SELF || is_it(own, id)) {
         return Ok(reply::ok(&own(context, &account, &vault.grants_of(actor), &names)));
     }
     let Ok(permit) = administer(context) else {
@@ -154,7 +160,7 @@ fn found(
     permit: &Permit<Administer, WholeStore>,
     id: &str,
 ) -> Result<PrincipalView, Trouble> {
-    let known = context.vault.user_known_by(id);
+    let known = context.vault.user_known_by(id).filter(|_| id != SELF);
     // What is no user's is not repeated: anything may have been sent there.
     let (_, name) = known.ok_or_else(|| Trouble::from(reply::absent(USERS, "")))?;
     let found = context.vault.principal(permit, PrincipalKind::User, &name);
@@ -218,7 +224,8 @@ fn field(wrong: domain::Invalid, at: &str) -> Trouble {
 /// The rights of members of workspaces, all of which exist.
 fn members_of(context: &Context<'_>, ids: &[String]) -> Result<Vec<Right>, Trouble> {
     let right = |id: &String| {
-        let there = show::workspace(id).filter(|path| workspaces::exists(context, path));
+        let named = workspaces::named(context.settings, id);
+        let there = named.filter(|path| workspaces::exists(context, path));
         let path = there.ok_or_else(|| reply::bad("workspaces must name workspaces that exist"))?;
         Ok(Right::new(Role::Contributor, Scope::Project(path))?)
     };
@@ -284,7 +291,8 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
     let take = |right: &Right| {
         let is_listed = |all: &[Right]| all.contains(right);
         let is_role = matches!(right.role(), Role::Admin | Role::ReadonlyAdmin);
-        let is_member = right.role() == Role::Contributor && workspace_of(right.scope()).is_some();
+        let is_member =
+            right.role() == Role::Contributor && workspace_of(context, right.scope()).is_some();
         (change.roles.is_some() && is_role && !is_listed(&roles))
             || (change.workspaces.is_some() && is_member && !is_listed(&members))
     };

@@ -12,7 +12,7 @@ use vault::{ConsumerKind, ConsumerView, NewProject, VaultError, WorkspaceChange}
 
 use super::body::Body;
 use super::{reply, show, users};
-use crate::{Answer, Context, Request, Trouble};
+use crate::{Answer, Context, Request, Settings, Trouble};
 
 /// What the platform calls them in refusals.
 const WORKSPACES: &str = "workspaces";
@@ -24,6 +24,11 @@ const CLUSTER: &str = "safe-cluster";
 const DESCRIPTION: &str = "safe-description";
 /// The label by which the platform knows copies of its secrets.
 const MIRROR: (&str, &str) = ("primus-safe/secret-mirror", "true");
+
+/// The workspace of an identity, be it there or not. The home of all secrets is none.
+pub(super) fn named(settings: &Settings, id: &str) -> Option<ProjectPath> {
+    show::workspace(id).filter(|path| *path != settings.safe_project)
+}
 
 /// Whether a workspace exists.
 pub(super) fn exists(context: &Context<'_>, path: &ProjectPath) -> bool {
@@ -83,9 +88,8 @@ pub(super) fn list(context: &Context<'_>, request: &Request) -> Result<Answer, T
         return Err(reply::bad("the query must be percent-encoded UTF-8"));
     }
     let found = context.vault.consumers(context.actor()?, ConsumerKind::Workspace)?;
-    let home = &context.settings.safe_project;
     let of_cluster = request.parameter("clusterId").filter(|id| !id.is_empty());
-    let shown = found.iter().filter(|view| show::workspace(&view.name).as_ref() != Some(home));
+    let shown = found.iter().filter(|view| named(context.settings, &view.name).is_some());
     let shown =
         shown.filter(|view| of_cluster.is_none_or(|id| view.annotations.text(CLUSTER) == Some(id)));
     let items = shown.map(|found| view(context, found, false)).collect::<Result<Vec<_>, _>>()?;
@@ -258,8 +262,8 @@ pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer,
 
 fn path(context: &Context<'_>, request: &Request) -> Result<ProjectPath, Trouble> {
     let id = show::id(request.name("id"), "workspaceId")?;
-    let path = show::workspace(id).filter(|path| *path != context.settings.safe_project);
-    let path = path.ok_or_else(|| Trouble::from(reply::absent(WORKSPACES, "")))?;
+    let path =
+        named(context.settings, id).ok_or_else(|| Trouble::from(reply::absent(WORKSPACES, "")))?;
     context.is_about_project(&path);
     Ok(path)
 }
@@ -269,4 +273,25 @@ fn path(context: &Context<'_>, request: &Request) -> Result<ProjectPath, Trouble
 pub(super) fn fuzz(request: &Request) -> Result<(), Trouble> {
     Wanted::read(request, false)?;
     Wanted::read(request, true).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_home_of_all_secrets_is_no_workspace() {
+        let home = show::workspace("safe").unwrap();
+        let settings = Settings {
+            cluster: "default".to_owned(),
+            blueprints_project: home.clone(),
+            blueprints_namespace: Namespace::parse("default").unwrap(),
+            chariot_organization_project: home.project.clone(),
+            safe_project: home,
+            public_url: None,
+        };
+        assert_eq!(named(&settings, "safe"), None);
+        assert_eq!(named(&settings, "vision"), show::workspace("vision"));
+        assert_eq!(named(&settings, ""), None);
+    }
 }
