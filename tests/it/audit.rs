@@ -657,9 +657,12 @@ fn nothing_is_answered(root: &Actor, path: &str) {
         root.get(&data).problem(503, "busy");
     }
     // Each platform's clients are told so in their own words.
-    for (path, member) in
-        [("/secrets/", "detail"), ("/apolo/api/v1/secrets", "error"), ("/api/auth", "message")]
-    {
+    for (path, member) in [
+        ("/secrets/", "detail"),
+        ("/apolo/api/v1/secrets", "error"),
+        ("/api/identity/v2/settings/project/ml", "error"),
+        ("/api/auth", "message"),
+    ] {
         for refused in [root.get(path), root.post(path, &json!({}))] {
             let refused = refused.expect(503);
             assert_eq!(refused.header("retry-after"), Some("1"), "{path}");

@@ -183,6 +183,18 @@ impl World {
         })
     }
 
+    /// The same secret, as Chariot names it: what its clients call a setting of the project.
+    fn setting(&self) -> Asked {
+        let name = self.variable();
+        let id = self.once("setting", || {
+            let list = self.root.get(&format!("{SETTINGS}/")).expect(200).json();
+            let items = list["data"].as_array().unwrap().iter();
+            let found = items.into_iter().find(|item| item["name"] == name.as_str()).unwrap();
+            found["_id"].as_str().unwrap().to_owned()
+        });
+        of_ml().at("type", "Custom").at("id", id)
+    }
+
     fn uid_of_variable(&self) -> String {
         let name = self.variable();
         self.once("uid of variable", || {
@@ -540,8 +552,8 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// What asks and changes nothing that another row or actor would miss.
-const HARMLESS: [&str; 5] =
-    ["blueprints.login", "login", "renderManifest", "reviewAccess", "safe.login"];
+const HARMLESS: [&str; 6] =
+    ["blueprints.login", "chariot.login", "login", "renderManifest", "reviewAccess", "safe.login"];
 /// What ends the token that is shown.
 const LOGOUTS: [&str; 2] = ["logout", "safe.logout"];
 
@@ -731,6 +743,18 @@ const SURFACE_ROWS: &[Row] = &[
     ("blueprints.changeSecrets (delete)", |w, _| {
         ask().with(blueprint(json!({ "name": w.secret(), "action": "delete" })))
     }),
+    ("chariot.login", |_, _| ask()),
+    ("chariot.listSettings", |_, _| of_ml()),
+    ("chariot.listSettings (of an org)", |w, _| of("organization", &w.made("org", ORGS))),
+    ("chariot.listSettings (of a user)", |_, _| of("user", "gread")),
+    ("chariot.createSetting", |w, _| of_ml().with(setting(&w.unique("new")))),
+    ("chariot.readSetting", |w, _| w.setting()),
+    ("chariot.readSetting (in clear)", |w, _| w.setting().query("decrypt", "true".into())),
+    ("chariot.updateSetting", |w, _| w.setting().with(json!({ "value": "v" }))),
+    ("chariot.deleteSetting", |w, _| w.setting()),
+    ("chariot.showPage", |_, _| ask()),
+    ("chariot.showScript", |_, _| ask()),
+    ("chariot.showDocument", |_, _| ask()),
     ("digitalhub.listProjects", |_, _| ask()),
     ("digitalhub.createProject", |w, _| {
         ask().with(json!({ "kind": "project", "name": w.unique("q") }))
@@ -869,6 +893,20 @@ fn node(name: &str, ssh: &str) -> Value {
     json!({ "privateIP": "10.0.0.1", "hostname": name, "sshSecretId": ssh })
 }
 
+const SETTINGS: &str = "/api/identity/v2/settings/project/ml";
+
+fn of(owner_type: &str, owner: &str) -> Asked {
+    ask().at("owner_type", owner_type).at("owner_id", owner)
+}
+
+fn of_ml() -> Asked {
+    of("project", "ml")
+}
+
+fn setting(name: &str) -> Value {
+    json!({ "name": name, "_type": "secret/Custom", "value": "v" })
+}
+
 fn entity(name: &str) -> Value {
     let path = format!("secret://{name}");
     let spec = json!({ "path": path, "provider": "kubernetes" });
@@ -892,8 +930,7 @@ fn blueprint(operation: Value) -> Value {
 fn every_route_of_a_surface_answers_every_kind_of_actor_as_the_table_says() {
     let (world, actors) = world_with(&["--blueprints-project", "default/ml"]);
     let routes = world.operations.keys().map(String::as_str);
-    let routes: BTreeSet<&str> =
-        routes.filter(|id| id.contains('.')).collect();
+    let routes: BTreeSet<&str> = routes.filter(|id| id.contains('.')).collect();
     let rows: BTreeSet<&str> = SURFACE_ROWS.iter().map(|(name, _)| operation(name)).collect();
     assert_eq!(rows, routes, "each route of a surface has a row, and each row has one");
     is_golden("surfaces.txt", &table(&world, &actors, SURFACE_ROWS));
@@ -976,14 +1013,17 @@ fn what_an_actor_may_not_see_looks_like_what_is_not_there() {
                 is_the_same(name, who, operation, &there, &there.clone().at("id", "nothing"));
             }
         }
-        if !operation.template.contains("{project}") {
+        let Some(place) = ["project", "owner_id"]
+            .into_iter()
+            .find(|name| operation.template.contains(&format!("{{{name}}}")))
+        else {
             continue;
-        }
+        };
         world.spoil();
         // Everything that the stranger could name: in a project that is there and one that is not,
         // by a name that is there and one that is not.
         let there = row(&world, stranger);
-        let mut others = vec![there.clone().at("project", "absent")];
+        let mut others = vec![there.clone().at(place, "absent")];
         others.extend(without_names(&there));
         for absent in &others {
             compared += 1;

@@ -15,7 +15,9 @@ use crate::harness::{Fresh, fresh_with, long};
 
 const HUB: &str = "/api/v1/-/ml/secrets";
 const APOLO: &str = "/apolo/api/v1/secrets";
+const CHARIOT: &str = "/api/identity/v2/settings/project/ml";
 const BLUEPRINTS: &str = "/secrets/";
+const SAFE: &str = "/api/v1/secrets";
 const IN_ML: &str = "org_name=default&project_name=ml";
 
 /// The interfaces through which things are done.
@@ -23,8 +25,10 @@ const IN_ML: &str = "org_name=default&project_name=ml";
 enum Through {
     Apolo,
     Blueprints,
+    Chariot,
     Hub,
     Native,
+    Safe,
 }
 
 /// One thing that a client does; whether it can be done is for the daemon to say.
@@ -42,8 +46,8 @@ enum Act {
 }
 
 fn through() -> impl Strategy<Value = Through> {
-    let all = [Through::Apolo, Through::Blueprints, Through::Hub, Through::Native];
-    prop::sample::select(all.to_vec())
+    use Through::{Apolo, Blueprints, Chariot, Hub, Native, Safe};
+    prop::sample::select(vec![Apolo, Blueprints, Chariot, Hub, Native, Safe])
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -72,7 +76,7 @@ struct World {
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let fresh = fresh_with(|serve| {
-        serve.args(["--blueprints-project", "default/ml"]);
+        serve.args(["--blueprints-project", "default/ml", "--safe-project", "default/ml"]);
     });
     let admin = fresh.daemon.actor(fresh.admin.token());
     World { fresh, admin }
@@ -107,6 +111,16 @@ impl World {
                 });
                 admin.post(APOLO, &body)
             }
+            Act::Write(Through::Chariot, n, value) => {
+                let name = name(*n);
+                match self.setting(&name) {
+                    Some(key) => admin.put(&key, &json!({ "value": value })),
+                    None => admin.post(
+                        CHARIOT,
+                        &json!({ "name": name, "_type": "secret/Custom", "value": value }),
+                    ),
+                }
+            }
             Act::Write(_, n, value) => {
                 let body =
                     json!({ "spec": { "type": "variable" }, "stringData": { "value": value } });
@@ -120,6 +134,28 @@ impl World {
                 let both = json!({ "secrets_payload": [item("create"), item("update")] });
                 admin.post(BLUEPRINTS, &both)
             }
+            Act::WriteKeys(Through::Chariot, n, value) => {
+                let fields = json!({ "accessKeyId": value.replace('\u{e4}', "a"),
+                                     "secretAccessKey": value });
+                let name = name(*n);
+                match self.setting(&name) {
+                    Some(key) => admin.put(&key, &json!({ "value": fields })),
+                    None => admin.post(
+                        CHARIOT,
+                        &json!({ "name": name, "_type": "secret/S3", "value": fields }),
+                    ),
+                }
+            }
+            Act::WriteKeys(Through::Safe, n, value) => {
+                let (name, params) = (name(*n), json!([{ "k": value }, { "l": value }]));
+                let new = json!({ "name": name, "type": "general", "params": params });
+                match admin.post(SAFE, &new) {
+                    made if made.status == 409 => {
+                        admin.patch(&format!("{SAFE}/{name}"), &json!({ "params": params }))
+                    }
+                    made => made,
+                }
+            }
             Act::WriteKeys(_, n, value) => {
                 let body = json!({ "stringData": { "k": value } });
                 admin.put(&secret("ml", &name(*n)), &body)
@@ -132,6 +168,11 @@ impl World {
                 let item = json!({ "name": name(*n), "action": "delete" });
                 admin.post(BLUEPRINTS, &json!({ "secrets_payload": [item] }))
             }
+            Act::Delete(Through::Chariot, n) => match self.setting(&name(*n)) {
+                Some(key) => admin.delete(&key),
+                None => return,
+            },
+            Act::Delete(Through::Safe, n) => admin.delete(&format!("{SAFE}/{}", name(*n))),
             Act::Delete(Through::Native, n) => admin.delete(&secret("ml", &name(*n))),
             Act::Hide(n) => {
                 let path = secret("ml", &name(*n));
@@ -163,6 +204,13 @@ impl World {
         list["items"].as_array().unwrap().iter().map(told).collect()
     }
 
+    /// The path of the item of a name, if Chariot shows one.
+    fn setting(&self, name: &str) -> Option<String> {
+        let list = self.admin.get(CHARIOT).expect(200).json();
+        let found = list["data"].as_array().unwrap().iter().find(|item| item["name"] == name);
+        found.map(|item| format!("{CHARIOT}/{}", item["_key"].as_str().unwrap()))
+    }
+
     fn check(&self, prefix: &str) {
         let native = self.native(prefix);
         let variables = native.iter().filter(|(_, told)| told.kind == "variable");
@@ -172,6 +220,8 @@ impl World {
         self.check_hub(prefix, &variables);
         self.check_apolo(prefix, &variables);
         self.check_blueprints(prefix, &native);
+        self.check_chariot(prefix, &native);
+        self.check_safe(prefix, &native);
     }
 
     fn check_hub(&self, prefix: &str, variables: &BTreeMap<&String, Option<&Value>>) {
@@ -227,11 +277,69 @@ impl World {
             let keys = match (&told.content, told.kind.as_str()) {
                 (None, _) => Vec::new(),
                 (Some(_), "variable") => vec![name.clone()],
+                (Some(_), "s3") => {
+                    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(str::to_owned).to_vec()
+                }
                 (Some(data), _) => data.as_object().unwrap().keys().cloned().collect(),
             };
             (name.clone(), json!(keys))
         });
         assert_eq!(shown, wanted.collect(), "AI Blueprints");
+    }
+
+    /// General secrets, with what is in each.
+    fn check_safe(&self, prefix: &str, native: &BTreeMap<String, Told>) {
+        let list = self.admin.get(&format!("{SAFE}?type=general")).expect(200).json();
+        let names = list["items"].as_array().unwrap().iter();
+        let names = names.map(|item| item["secretId"].as_str().unwrap());
+        let names: Vec<_> = names.filter(|name| name.starts_with(prefix)).collect();
+        let wanted = native.iter().filter(|(_, told)| told.kind == "opaque");
+        let wanted: BTreeMap<_, _> = wanted.collect();
+        assert_eq!(names, wanted.keys().map(|name| name.as_str()).collect::<Vec<_>>(), "SaFE");
+        for (name, told) in native {
+            let one = self.admin.get(&format!("{SAFE}/{name}"));
+            if told.kind != "opaque" {
+                assert_eq!(one.status, 404, "{name}: {}", one.text());
+                continue;
+            }
+            let params = one.expect(200).json()["params"].clone();
+            let entries = params.as_array().unwrap().iter().flat_map(|e| e.as_object().unwrap());
+            let shown = entries.map(|(k, v)| (k.clone(), json!(b64(v.as_str().unwrap()))));
+            let shown: serde_json::Map<_, _> = shown.collect();
+            let told = told.content.clone().unwrap_or_else(|| json!({}));
+            assert_eq!(Value::Object(shown), told, "SaFE, {name}");
+        }
+    }
+
+    fn check_chariot(&self, prefix: &str, native: &BTreeMap<String, Told>) {
+        let list = self.admin.get(&format!("{CHARIOT}/?sort=name")).expect(200).json();
+        let all = list["data"].as_array().unwrap().iter();
+        let ours: Vec<_> =
+            all.filter(|item| item["name"].as_str().unwrap().starts_with(prefix)).collect();
+        let names: Vec<_> = ours.iter().map(|item| item["name"].as_str().unwrap()).collect();
+        let wanted = native.iter().filter(|(_, told)| {
+            told.content.is_some() && ["variable", "s3"].contains(&told.kind.as_str())
+        });
+        let wanted: Vec<_> = wanted.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, wanted, "Chariot");
+        for item in ours {
+            let key = format!("{CHARIOT}/{}", item["_key"].as_str().unwrap());
+            assert_eq!(&self.admin.get(&key).expect(200).json(), item, "Chariot, by its key");
+            let mut clear = self.admin.get(&format!("{key}?decrypt=true")).expect(200).json();
+            let value = clear["value"].take();
+            let told = native[item["name"].as_str().unwrap()].content.as_ref().unwrap();
+            let encoded = match value.as_object() {
+                None => json!({ "value": b64(value.as_str().unwrap()) }),
+                Some(fields) => {
+                    let fields = fields.iter();
+                    let encode = |(name, text): (&String, &Value)| {
+                        (name.clone(), json!(b64(text.as_str().unwrap())))
+                    };
+                    Value::Object(fields.map(encode).collect())
+                }
+            };
+            assert_eq!(&encoded, told, "Chariot, {}", item["name"]);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::openapi::Play;
 const EXAMPLES: usize = 3;
 
 /// The surfaces whose documents are played here.
-const PLAYED: [&str; 4] = ["apolo", "blueprints", "digitalhub", "safe"];
+const PLAYED: [&str; 5] = ["apolo", "blueprints", "chariot", "digitalhub", "safe"];
 
 fn path(surface: &str) -> String {
     format!("/tresor/v1/openapi/{surface}.json")
@@ -141,6 +141,49 @@ values = ["default"]
     let authorization = format!("Token {}", admin.token());
     let configuration = configuration(&authorization, &rest.replace("PASSWORD", PASSWORD));
     Part { surface: "blueprints", configuration, in_vain: &[], without: None }.play(&daemon);
+}
+
+#[test]
+fn no_request_that_the_document_of_chariot_leads_to_breaks_what_it_says() {
+    let Fresh { daemon, admin, home: _home } = fresh();
+    let alice = alice(&admin);
+    let settings = "/api/identity/v2/settings/{owner_type}/{owner_id}";
+    // Each form of a key removes another one.
+    let ids = ["example", "gone0", "gone1", "gone2", "gone3"].map(|name| {
+        let item = json!({ "name": name, "_type": "secret/Custom", "value": "text" });
+        let made = alice.post("/api/identity/v2/settings/project/ml/", &item).expect(201).json();
+        made["_id"].as_str().unwrap().to_owned()
+    });
+    let forms = ["/{key}", "/{key}/", "/secret/{type}/{id}", "/secret/{type}/{id}/"];
+    let gone = forms.iter().zip(&ids[1..]).map(|(form, id)| {
+        format!(
+            "[[operations]]\ninclude-name = \"DELETE {settings}{form}\"\nparameters = {{ \"path.key\" = \"secret/Custom/{id}\", \"path.id\" = \"{id}\" }}\n"
+        )
+    });
+    let rest = r#"
+[dictionaries.names]
+values = ["alice"]
+[dictionaries.passwords]
+values = ["PASSWORD"]
+[dictionaries.new]
+values = ["made", "with", "slash"]
+[parameters]
+"path.owner_type" = "project"
+"path.owner_id" = "ml"
+"path.key" = "secret/Custom/EXAMPLE"
+"path.type" = "Custom"
+"path.id" = "EXAMPLE"
+"body.client_id" = { dictionary = "names", probability = 1.0 }
+"body.client_secret" = { dictionary = "passwords", probability = 1.0 }
+"#;
+    let rest = rest.replace("EXAMPLE", &ids[0]).replace("PASSWORD", PASSWORD);
+    // What is made by the one form cannot be made by the other.
+    let made = format!(
+        "[[operations]]\ninclude-name = \"POST {settings}/\"\nparameters = {{ \"body.name\" = {{ dictionary = \"new\", probability = 1.0 }} }}\n"
+    );
+    let rest = format!("{rest}{made}{}", gone.collect::<String>());
+    let configuration = configuration(&alice.authorization(), &rest);
+    Part { surface: "chariot", configuration, in_vain: &[], without: None }.play(&daemon);
 }
 
 #[test]

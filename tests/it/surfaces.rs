@@ -20,8 +20,13 @@ use crate::harness::{Daemon, Home};
 const PASSWORD: &str = "tremendous oval penguin 55";
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 /// Where each surface's contract is, and how its rows are called.
-const CONTRACTS: [(&str, &str); 4] =
-    [("apolo", "AP-"), ("blueprints", "BP-"), ("chariot", "CH-"), ("digitalhub", "DH-")];
+const CONTRACTS: [(&str, &str); 5] = [
+    ("apolo", "AP-"),
+    ("blueprints", "BP-"),
+    ("chariot", "CH-"),
+    ("digitalhub", "DH-"),
+    ("safe", "SF-"),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -309,6 +314,11 @@ fn chariot_answers_as_its_contract_says() {
 #[test]
 fn digitalhub_answers_as_its_contract_says() {
     run("digitalhub");
+}
+
+#[test]
+fn safe_answers_as_its_contract_says() {
+    run("safe");
 }
 
 /// The rows of a contract: their ids, and whether they name a test.

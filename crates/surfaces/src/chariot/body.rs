@@ -98,10 +98,9 @@ fn payload(kind: SecretType, value: Value) -> Result<Option<Payload>, Invalid> {
 }
 
 fn s3(members: Map<String, Value>) -> Result<Payload, Invalid> {
+    check_members(&members, SecretType::S3.fields())?;
     let mut fields = Fields::of(SecretType::S3);
     for (name, value) in members {
-        // First without a value, so that only a name of the type is repeated.
-        fields.set(&name, None)?;
         fields.set(&name, Some(Plaintext::new(text(&name, value)?.into_bytes())))?;
     }
     Payload::s3(fields)
@@ -243,7 +242,7 @@ mod tests {
             ("secret/Opaque", json!("v"), "_type: "),
             ("secret/S3", json!("v"), "value: must be an object of accessKeyId"),
             ("secret/S3", json!({}), "value.accessKeyId: must be given"),
-            ("secret/S3", json!({ "key": "v" }), "value: has the unknown key `key`"),
+            ("secret/S3", json!({ "key": "v" }), "value.key: must be left out"),
             ("secret/S3", json!({ "accessKeyId": 1 }), "value.accessKeyId: must be a text"),
             ("secret/S3", json!({ "accessKeyId": "********" }), "value.accessKeyId: must be the"),
             ("secret/ContainerRegistry", json!({}), "value.server: must be given"),

@@ -64,14 +64,14 @@ fn by_password(
         context.is_by(format!("user:{name}"));
     }
     let attempt = Attempt { name, password, address: context.address };
-    let signed_in = match context.vault.sign_in(&attempt) {
-        Ok(signed_in) => signed_in,
-        Err(VaultError::WrongPassword) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
     let expires = context.now().plus_seconds(SECONDS);
-    let minted = context.vault.start_session(&signed_in, expires, false)?;
-    Ok(Some(StandIn { text: minted.text, seconds: SECONDS }))
+    let minted = context.vault.sign_in(&attempt);
+    // Whoever is shut out between the two is told the same.
+    match minted.and_then(|them| context.vault.start_session(&them, expires, false)) {
+        Ok(minted) => Ok(Some(StandIn { text: minted.text, seconds: SECONDS })),
+        Err(VaultError::WrongPassword) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn read(request: &Request) -> Result<Form, Trouble> {

@@ -50,7 +50,7 @@ pub(super) fn refused(problem: &Problem) -> Answer {
             error(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &problem.detail)
         }
     };
-    match problem.retry_after {
+    match problem.seconds_to_wait() {
         Some(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
         None => answer,
     }

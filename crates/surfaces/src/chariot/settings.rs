@@ -171,26 +171,22 @@ impl Sought {
     /// The right to do something with it. Whose it is may have no other right in the project.
     fn permit<A: Action>(&self, context: &Context<'_>) -> Result<Permit<A, SecretPath>, Trouble> {
         let (actor, uid) = (context.actor()?, self.key.uid.to_string());
+        let is_here = |path: &SecretPath| path.project == self.home;
+        let seen = context.vault.permit_by_id::<List>(actor, &uid).ok();
+        let seen = seen.filter(|permit| is_here(permit.resource()));
         // A refusal tells the audit log what was refused, as far as the actor sees it.
-        if let Ok(seen) = context.vault.permit_by_id::<List>(actor, &uid)
-            && seen.resource().project == self.home
-        {
+        if let Some(seen) = &seen {
             context.is_about(seen.resource());
         }
-        let permit = context.vault.permit_by_id::<A>(actor, &uid);
-        match permit {
-            Ok(permit) if permit.resource().project != self.home => Err(say::absent().into()),
-            // One of another project is not there, whatever may be done with it.
-            Err(VaultError::NotPermitted(Denied::Forbidden)) if !self.is_here(context) => {
+        match context.vault.permit_by_id::<A>(actor, &uid) {
+            Ok(permit) if is_here(permit.resource()) => Ok(permit),
+            // One of another owner is not there, whatever may be done with it.
+            Ok(_) => Err(say::absent().into()),
+            Err(VaultError::NotPermitted(Denied::Forbidden)) if seen.is_none() => {
                 Err(say::absent().into())
             }
-            permit => Ok(permit?),
+            Err(error) => Err(error.into()),
         }
-    }
-
-    fn is_here(&self, context: &Context<'_>) -> bool {
-        let place = context.place.borrow();
-        place.as_ref().is_some_and(|(project, name)| *project == self.home && name.is_some())
     }
 
     /// It, and the right to do something with it.
@@ -218,11 +214,11 @@ fn answer(status: StatusCode, view: &SecretView) -> Result<Answer, Trouble> {
 
 /// Tries an act again that insists on what it has seen, while others change that.
 fn settle<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    for _ in 1..ATTEMPTS {
+    for _ in 0..ATTEMPTS {
         match attempt() {
             Err(Trouble::Vault(VaultError::Stale { .. })) => {}
             done => return done,
         }
     }
-    attempt()
+    Err(Trouble::Vault(VaultError::Busy))
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use vault::{ConsumerChange, ConsumerKind, ConsumerView, NewConsumer, ReferenceRole, VaultError};
 
 use super::body::Body;
+use super::params::Kind;
 use super::{reply, show};
 use crate::{Answer, Context, Request, Trouble};
 
@@ -21,20 +22,23 @@ fn is_protected(kept: &Annotations) -> bool {
 }
 
 fn view(found: &ConsumerView, alone: bool) -> Value {
-    let mut body = json!({
+    let body = json!({
         "clusterId": found.name,
         "userId": show::user_id(&found.owner),
         "phase": "Ready",
         "isProtected": is_protected(&found.annotations),
         "creationTime": show::time(found.created_at),
     });
-    if alone {
-        let secret = |role| found.secrets(role).next().map(|found| found.path.name.to_string());
-        body["description"] = json!(found.annotations.text(DESCRIPTION).unwrap_or_default());
-        body["sshSecretId"] = json!(secret(ReferenceRole::Ssh).unwrap_or_default());
-        body["imageSecretId"] = json!(secret(ReferenceRole::Image).unwrap_or_default());
+    if !alone {
+        return body;
     }
-    body
+    let secret = |role| found.secrets(role).next().map_or("", |found| found.path.name.as_str());
+    let more = json!({
+        "description": found.annotations.text(DESCRIPTION).unwrap_or_default(),
+        "sshSecretId": secret(ReferenceRole::Ssh),
+        "imageSecretId": secret(ReferenceRole::Image),
+    });
+    show::with(body, more)
 }
 
 /// All clusters.
@@ -99,14 +103,30 @@ pub(super) fn administer(
     permit.map_err(|_| reply::forbidden(&format!("The user is not allowed to {verb} {kind}")))
 }
 
-/// The right to refer to a secret.
-pub(super) fn secret(context: &Context<'_>, id: &str) -> Result<Permit<Use, SecretPath>, Trouble> {
+/// The right to refer to a secret of a type, by the field that names it.
+pub(super) fn secret(
+    context: &Context<'_>,
+    (field, kind): (&str, Kind),
+    id: &str,
+) -> Result<Permit<Use, SecretPath>, Trouble> {
     let project = context.settings.safe_project.clone();
     // What cannot be a secret's name is that of none, and is not repeated.
     let name = SecretName::parse(id).map_err(|_| Trouble::from(reply::absent("secrets", "")))?;
-    let permit = context.vault.permit::<Use>(context.actor()?, SecretPath { project, name });
-    permit.map_err(|error| reply::about("secrets", id, error))
+    let about = |error| reply::about("secrets", id, error);
+    let path = SecretPath { project, name };
+    let permit = context.vault.permit::<Use>(context.actor()?, path).map_err(about)?;
+    let found = context.vault.secret_type(&permit).map_err(about)?;
+    if Kind::of(found) != Some(kind) {
+        let text = format!("{field} must name a secret of the type {}", kind.as_str());
+        return Err(reply::bad(&text));
+    }
+    Ok(permit)
 }
+
+/// The field of a secret that something is reached with, and the type of such secrets.
+pub(super) const SSH: (&str, Kind) = ("sshSecretId", Kind::Ssh);
+/// The field of a secret that images are pulled with, and the type of such secrets.
+const IMAGE: (&str, Kind) = ("imageSecretId", Kind::Image);
 
 /// Registers a cluster; an administrator's act.
 pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
@@ -114,8 +134,8 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
     let wanted = Wanted::read(request, true)?;
     let name = wanted.name.as_deref().unwrap_or_default();
     let given = |id: &Option<String>| id.clone().filter(|id| !id.is_empty());
-    let ssh = given(&wanted.ssh).map(|id| secret(context, &id)).transpose()?;
-    let image = given(&wanted.image).map(|id| secret(context, &id)).transpose()?;
+    let ssh = given(&wanted.ssh).map(|id| secret(context, SSH, &id)).transpose()?;
+    let image = given(&wanted.image).map(|id| secret(context, IMAGE, &id)).transpose()?;
     let annotations = wanted.annotate(&Annotations::default())?;
     let new = NewConsumer { kind: ConsumerKind::Cluster, name, annotations, ssh, image };
     match context.vault.create_consumer(&permit, &new) {
@@ -145,7 +165,7 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
     let id = show::id(request.name("id"), "clusterId")?;
     let image = wanted.image.as_deref().map(|id| match id {
         "" => Ok(None),
-        id => secret(context, id).map(Some),
+        id => secret(context, IMAGE, id).map(Some),
     });
     let annotate = |old: &Annotations| wanted.annotate(old);
     let change = ConsumerChange { annotations: Some(&annotate), image: image.transpose()? };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vault::{ConsumerKind, ConsumerView, NewConsumer, VaultError};
 
 use super::body::Body;
-use super::clusters::{administer, refused, secret};
+use super::clusters::{SSH, administer, refused, secret};
 use super::{reply, show};
 use crate::{Answer, Context, Request, Trouble};
 
@@ -95,7 +95,7 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
         kind: ConsumerKind::Node,
         name: &new.name,
         annotations,
-        ssh: Some(secret(context, &new.ssh)?),
+        ssh: Some(secret(context, SSH, &new.ssh)?),
         image: None,
     };
     match context.vault.create_consumer(&permit, &node) {

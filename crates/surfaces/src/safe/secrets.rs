@@ -246,10 +246,8 @@ pub(super) fn show(context: &Context<'_>, request: &Request) -> Result<Answer, T
     };
     let own = view.head.labels.as_map().iter().filter(|(key, _)| !key.starts_with(RESERVED));
     let labels: BTreeMap<_, _> = own.collect();
-    let mut body = json!(item(context, &view, kind));
-    body["params"] = Value::Array(params);
-    body["labels"] = json!(labels);
-    Ok(reply::ok(&body).about(Touched::done(&view)))
+    let more = json!({ "params": params, "labels": labels });
+    Ok(reply::ok(&show::with(json!(item(context, &view, kind)), more)).about(Touched::done(&view)))
 }
 
 /// Replaces credentials, workspaces or labels.

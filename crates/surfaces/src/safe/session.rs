@@ -1,11 +1,11 @@
 //! `/api/v1/login` and `/api/v1/logout`
 
 use domain::Plaintext;
-use serde_json::{Value, json};
+use serde_json::json;
 use vault::{Attempt, VaultError};
 
 use super::body::Body;
-use super::{reply, users, workspaces};
+use super::{reply, show, users, workspaces};
 use crate::{Answer, Context, Request, Trouble, Unauthenticated};
 
 /// How long a token lasts that someone signs in for.
@@ -36,14 +36,12 @@ pub(super) fn login(context: &Context<'_>, request: &Request) -> Result<Answer, 
     let minted = context.vault.start_session(&signed_in, expires, false)?;
     let actor = context.vault.signed_in_actor(&signed_in).ok_or(VaultError::WrongPassword)?;
     let account = context.vault.own_account(&actor).ok_or(VaultError::WrongPassword)?;
-    let mut body = users::own(
-        context,
-        &account,
-        &context.vault.grants_of(&actor),
-        &workspaces::names(context, &actor)?,
-    );
-    body["expire"] = json!(expires.unix_millis() / 1000);
-    body["token"] = Value::String(minted.text.as_str().to_owned());
+    let (grants, names) = (context.vault.grants_of(&actor), workspaces::names(context, &actor)?);
+    let session = json!({
+        "expire": expires.unix_millis() / 1000,
+        "token": minted.text.as_str(),
+    });
+    let body = show::with(users::own(context, &account, &grants, &names), session);
     Ok(reply::ok(&body))
 }
 

@@ -17,6 +17,17 @@ pub(super) fn list<T: Serialize>(items: &[T]) -> Value {
     json!({ "totalCount": items.len(), "items": items })
 }
 
+/// An object with further members.
+pub(super) fn with(body: Value, more: Value) -> Value {
+    match (body, more) {
+        (Value::Object(mut members), Value::Object(more)) => {
+            members.extend(more);
+            Value::Object(members)
+        }
+        (body, _) => body,
+    }
+}
+
 /// The identity of an owner, `KIND:UID`.
 pub(super) fn user_id(owner: &str) -> &str {
     owner.split_once(':').map_or("", |(_, uid)| uid)
@@ -38,4 +49,16 @@ pub(super) fn workspace(id: &str) -> Option<ProjectPath> {
 pub(super) fn id<'a>(text: &'a str, what: &str) -> Result<&'a str, Trouble> {
     let id = text.trim();
     if id.is_empty() { Err(super::reply::bad(&format!("the {what} is empty"))) } else { Ok(id) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_platform() {
+        let at = Timestamp::from_unix_millis(1_758_935_968_999);
+        assert_eq!(time(at), "2025-09-27T01:19:28");
+        assert_eq!(time(Timestamp::from_unix_millis(0)), "1970-01-01T00:00:00");
+    }
 }

@@ -65,7 +65,7 @@ fn view(context: &Context<'_>, found: &ConsumerView, alone: bool) -> Result<Valu
     let managers = managers.iter().filter_map(|name| context.vault.user_known_by(name));
     let managers: Vec<_> = managers.map(users::entry).collect();
     let name = found.annotations.text(NAME).unwrap_or(&found.name);
-    let mut body = json!({
+    let body = json!({
         "workspaceId": found.name,
         "workspaceName": name,
         "clusterId": kept(CLUSTER),
@@ -75,11 +75,11 @@ fn view(context: &Context<'_>, found: &ConsumerView, alone: bool) -> Result<Valu
         "description": kept(DESCRIPTION),
         "managers": managers,
     });
-    if alone {
-        let ids = found.secrets(vault::ReferenceRole::Image).map(|found| &found.path.name);
-        body["imageSecretIds"] = json!(ids.map(SecretName::as_str).collect::<Vec<_>>());
+    if !alone {
+        return Ok(body);
     }
-    Ok(body)
+    let ids = found.secrets(vault::ReferenceRole::Image).map(|found| found.path.name.as_str());
+    Ok(show::with(body, json!({ "imageSecretIds": ids.collect::<Vec<_>>() })))
 }
 
 /// The workspaces that one is a member of, or sees as an administrator.

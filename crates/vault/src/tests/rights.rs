@@ -55,7 +55,7 @@ impl Running {
     fn set_members(&self, group: &str, members: &[&str]) -> Result<PrincipalView, VaultError> {
         let member = |text: &&str| Member { kind: PrincipalKind::User, name: name(text) };
         let members = Some(members.iter().map(member).collect());
-        let change = PrincipalChange { disabled: None, members, rights: Vec::new() };
+        let change = PrincipalChange { disabled: None, members };
         let permit = self.may(WholeStore);
         self.vault.change_principal(&permit, PrincipalKind::Group, &name(group), &change)
     }
