@@ -65,13 +65,21 @@ impl Vault {
         projects: &[ProjectPath],
     ) -> Result<Permit<Create, SecretPath>, VaultError> {
         let now = self.clock.now();
+        // Everyone has a project of their own, which is no reason to make secrets in a common one.
+        let on_account = !projects.iter().any(|project| self.is_personal(project));
         let permit = match &self.settings.common_home {
-            Some(home) if home.project == path.project => {
+            Some(home) if home.project == path.project && on_account => {
                 decide_create_for(actor, (path.clone(), home.open), projects, now)
             }
             _ => decide(actor, path.clone(), now),
         };
         permit.map_err(VaultError::NotPermitted)
+    }
+
+    /// Whether a project is some user's own.
+    pub fn is_personal(&self, path: &ProjectPath) -> bool {
+        path.org == OrgName::default_org()
+            && self.rights.named(PrincipalKind::User, path.project.as_str()).is_some()
     }
 
     /// Makes the common home as the settings say, which no actor decides.
@@ -81,9 +89,7 @@ impl Vault {
             return Ok(());
         };
         let key = Key::project(path);
-        let is_somebody_s = path.org == OrgName::default_org()
-            && self.rights.named(PrincipalKind::User, path.project.as_str()).is_some();
-        if is_somebody_s {
+        if self.is_personal(path) {
             let fix = "must be moved by the operator: the home of these secrets is configured to be a user's own project";
             return Err(Invalid::new("project", fix).into());
         }

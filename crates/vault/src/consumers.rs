@@ -232,8 +232,7 @@ impl Vault {
     pub fn consumer(&self, actor: &Actor, place: Place<'_>) -> Result<ConsumerView, VaultError> {
         let (kind, name) = place;
         if kind == ConsumerKind::Workspace {
-            let all = self.workspaces(actor)?.into_iter();
-            return all.into_iter().find(|found| found.name == name).ok_or(VaultError::NotFound);
+            return self.workspace_named(actor, name);
         }
         let key = Key::consumer(kind, name);
         let stored = self.engine.read(&key)?.ok_or(VaultError::NotFound)?;

@@ -221,7 +221,7 @@ impl Vault {
         wanted: &ProjectChange<'_>,
     ) -> Result<ProjectView, VaultError> {
         self.rewrite_project(path, &permit.basis(), wanted.expected, |record| {
-            if record.removal == Removal::WithAll {
+            if record.removal.is_resumed() {
                 let fix = "must not be one that is being removed";
                 return Err(Invalid::new("project", fix));
             }
@@ -275,8 +275,7 @@ impl Vault {
             }
             return Err(in_use);
         }
-        let mark =
-            if record.removal == Removal::WithAll { record.removal } else { Removal::IfEmpty };
+        let mark = if record.removal.is_resumed() { record.removal } else { Removal::IfEmpty };
         let marked = self.mark_project(path, &basis, current, mark)?;
         if let Err(in_use) = self.check_unused(path) {
             if mark == Removal::IfEmpty {
@@ -296,19 +295,21 @@ impl Vault {
     }
 
     fn check_unused(&self, path: &ProjectPath) -> Result<(), VaultError> {
-        let is_empty = |range| -> Result<bool, VaultError> {
-            Ok(self.engine.scan(&range, 1)?.records.is_empty())
-        };
-        if !is_empty(KeyRange::heads(path))? {
+        self.check_empty(path)?;
+        match self.engine.scan(&KeyRange::bindings(path), 1)?.records.is_empty() {
+            true => Ok(()),
+            false => Err(VaultError::ProjectHasBindings),
+        }
+    }
+
+    /// That no secret is in a project, not even a deleted one.
+    pub(crate) fn check_empty(&self, path: &ProjectPath) -> Result<(), VaultError> {
+        if !self.engine.scan(&KeyRange::heads(path), 1)?.records.is_empty() {
             return Err(VaultError::ProjectNotEmpty);
         }
-        if !is_empty(KeyRange::deleted_heads(path))? {
-            return Err(VaultError::ProjectHasDeletedSecrets);
-        }
-        if is_empty(KeyRange::bindings(path))? {
-            Ok(())
-        } else {
-            Err(VaultError::ProjectHasBindings)
+        match self.engine.scan(&KeyRange::deleted_heads(path), 1)?.records.is_empty() {
+            true => Ok(()),
+            false => Err(VaultError::ProjectHasDeletedSecrets),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{Vault, VaultError, persist};
 struct Marked<'a> {
     path: &'a ProjectPath,
     uid: Uid,
+    removal: Removal,
 }
 
 impl Vault {
@@ -33,19 +34,40 @@ impl Vault {
         delete: &Permit<Delete, ProjectPath>,
     ) -> Result<(), VaultError> {
         check_actor([delete.basis()], permit.actor())?;
-        let path = permit.resource();
-        if delete.resource() != path {
+        if delete.resource() != permit.resource() {
             return Err(VaultError::NotFound);
         }
+        self.begin_removal(permit, Removal::WithAll)
+    }
+
+    /// Removes a project in which no secret is, not even a deleted one; ends the bindings of other
+    /// projects' secrets to it, and takes back what was granted in it. It goes on as
+    /// [`Vault::delete_project_with_all`] does.
+    ///
+    /// # Errors
+    /// When there is no such project, it has secrets, or tokens hold rights in it.
+    pub fn delete_project_with_bindings(
+        &self,
+        permit: &Permit<Administer, ProjectPath>,
+    ) -> Result<(), VaultError> {
+        self.begin_removal(permit, Removal::Unbound)
+    }
+
+    fn begin_removal(
+        &self,
+        permit: &Permit<Administer, ProjectPath>,
+        removal: Removal,
+    ) -> Result<(), VaultError> {
+        let path = permit.resource();
         let no_new_token = self.rights_writes.lock();
         if self.is_named_by_a_token(path) {
             return Err(VaultError::ProjectHasTokens);
         }
         let (record, revision) = self.project_record(path)?;
-        self.mark_project(path, &permit.basis(), self.wire(revision), Removal::WithAll)?;
+        self.mark_project(path, &permit.basis(), self.wire(revision), removal)?;
         drop(no_new_token);
         // The mark is what was decided on, and it is made.
-        match self.finish_removal(Marked { path, uid: record.uid }) {
+        match self.finish_removal(Marked { path, uid: record.uid, removal }) {
             // Whoever else went on with it came to its end.
             Err(VaultError::NotFound) => Ok(()),
             done => done,
@@ -61,10 +83,11 @@ impl Vault {
     pub fn finish_removals(&self) -> Result<usize, VaultError> {
         let projects = self.all_projects()?.into_iter();
         let marked: Vec<_> =
-            projects.filter(|(_, record, _)| record.removal == Removal::WithAll).collect();
+            projects.filter(|(_, record, _)| record.removal.is_resumed()).collect();
         let mut finished = 0;
         for (path, record, _) in &marked {
-            match self.finish_removal(Marked { path, uid: record.uid }) {
+            let (uid, removal) = (record.uid, record.removal);
+            match self.finish_removal(Marked { path, uid, removal }) {
                 Ok(()) => finished += 1,
                 // Someone else finished it.
                 Err(VaultError::NotFound) => {}
@@ -77,16 +100,17 @@ impl Vault {
     /// As one who looked at what is marked a while ago.
     #[cfg(test)]
     pub(crate) fn finish_stale(&self, path: &ProjectPath, uid: Uid) -> Result<(), VaultError> {
-        self.finish_removal(Marked { path, uid })
+        self.finish_removal(Marked { path, uid, removal: Removal::WithAll })
     }
 
     fn finish_removal(&self, project: Marked<'_>) -> Result<(), VaultError> {
         let path = project.path;
-        // Nothing new is referred to in a project that is marked, so this is asked once for all.
-        if let Some(users) = self.holders_in(path)? {
+        // Nothing new is made or referred to in a project that is marked, so this is asked once for
+        // all.
+        if let Err(stays) = self.check_may_go(project) {
             let marked = self.wire(self.still_marked(project)?);
             self.mark_project(path, &Basis::default(), marked, Removal::None)?;
-            return Err(VaultError::InUse { users });
+            return Err(stays);
         }
         let mut living = Vec::new();
         self.each(&KeyRange::heads(path), |key, _| {
@@ -118,10 +142,22 @@ impl Vault {
         self.remove_project(path, Basis::default(), Some(last))
     }
 
+    /// Whether a project may go as it is marked.
+    fn check_may_go(&self, project: Marked<'_>) -> Result<(), VaultError> {
+        let path = project.path;
+        if project.removal == Removal::Unbound {
+            return self.check_empty(path);
+        }
+        match self.holders_in(path)? {
+            Some(users) => Err(VaultError::InUse { users }),
+            None => Ok(()),
+        }
+    }
+
     /// When the project's record last changed, if it is that one and still marked.
     fn still_marked(&self, project: Marked<'_>) -> Result<Revision, VaultError> {
         let (record, revision) = self.project_record(project.path)?;
-        let is_it = record.uid == project.uid && record.removal == Removal::WithAll;
+        let is_it = record.uid == project.uid && record.removal == project.removal;
         if is_it { Ok(revision) } else { Err(VaultError::NotFound) }
     }
 

@@ -3,8 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use authz::{Actor, Administer, List, Right, Role, Scope, Share, WholeStore, decide, may_give};
-use domain::{BindingKind, Invalid, OrgName, PrincipalName, ProjectPath, SecretPath, SecretType};
+use authz::{
+    Actor, Administer, List, Right, Role, Scope, SeenProject, Share, WholeStore, decide, may_give,
+};
+use domain::{
+    BindingKind, Invalid, OrgName, PrincipalName, ProjectName, ProjectPath, SecretPath, SecretType,
+};
 use store::{
     Binding, ChangeKind, Commit, ConsumerKind, Head, Key, Precondition, PrincipalKind,
     PrincipalRecord, Removal,
@@ -58,8 +62,7 @@ impl Vault {
         let _one_at_a_time = self.rights_writes.lock();
         persist(|| {
             let mut act = Act::default();
-            let made = self.put_new_project(&mut act.commit, path, new.clone(), actor)?;
-            drop(made);
+            self.put_new_project(&mut act.commit, path, new.clone(), actor)?;
             self.set_images(actor, path, &mut act, wanted.images.as_deref())?;
             self.set_managers(actor, path, &mut act, wanted.managers.as_deref())?;
             self.finish(actor, act)
@@ -98,6 +101,19 @@ impl Vault {
         let of_default = |path: &ProjectPath| path.org == OrgName::default_org();
         let projects = self.projects(actor)?.items.into_iter();
         projects.filter(|view| of_default(&view.path)).map(|v| self.consumer_of(actor, v)).collect()
+    }
+
+    /// One of them.
+    pub(crate) fn workspace_named(
+        &self,
+        actor: &Actor,
+        name: &str,
+    ) -> Result<ConsumerView, VaultError> {
+        let project = ProjectName::parse(name).map_err(|_| VaultError::NotFound)?;
+        let path = ProjectPath { org: OrgName::default_org(), project };
+        let seen = decide::<List, _>(actor, SeenProject(path.clone()), self.clock.now());
+        seen.map_err(VaultError::NotPermitted)?;
+        self.workspace(actor, &path)
     }
 
     fn workspace(&self, actor: &Actor, path: &ProjectPath) -> Result<ConsumerView, VaultError> {
@@ -280,8 +296,10 @@ impl Vault {
             act.commit.events.extend(commit.events);
             Ok(())
         };
+        // What others than the common home have bound here has no name on these lists.
+        let common = self.settings.common_home.as_ref().map(|home| &home.project);
         for (head, revision) in self.images(path)? {
-            if !wanted.contains(&head.path) {
+            if !wanted.contains(&head.path) && Some(&head.path.project) == common {
                 let place = head.path.clone();
                 let draft = self.draft_of(&place, (head, revision), None)?;
                 add(self, act, self.close_to_members(draft, path)?)?;

@@ -23,7 +23,9 @@ pub(super) async fn list(
             let resource_version = vault.resource_version().to_string();
             let mut items = Vec::new();
             for kind in ConsumerKind::ALL {
-                let found = vault.consumers(actor, kind)?;
+                let mut found = vault.consumers(actor, kind)?;
+                // Every project could be one; those that refer to secrets are.
+                found.retain(|view| kind != ConsumerKind::Workspace || !view.references.is_empty());
                 items.extend(found.iter().map(|view| body(vault, view)));
             }
             let metadata = ListMetadata { resource_version, continue_: None };

@@ -20,14 +20,23 @@ pub enum Removal {
     IfEmpty = 1,
     /// It is being removed with all that is in it, whatever interrupts that.
     WithAll = 2,
+    /// It is being removed if no secret is in it, with the bindings of others' secrets to it, whatever
+    /// interrupts that.
+    Unbound = 3,
 }
 
 impl Removal {
+    /// Whether it goes on by itself when it was interrupted.
+    pub const fn is_resumed(self) -> bool {
+        matches!(self, Self::WithAll | Self::Unbound)
+    }
+
     const fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => Some(Self::None),
             1 => Some(Self::IfEmpty),
             2 => Some(Self::WithAll),
+            3 => Some(Self::Unbound),
             _ => None,
         }
     }

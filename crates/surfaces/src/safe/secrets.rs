@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use authz::{Action, Actor, Create, Delete, Denied, List, Permit, Read, Share, Update, decide};
+use authz::{
+    Action, Actor, Administer, Create, Delete, Denied, List, Permit, Read, Share, Update,
+    WholeStore, decide,
+};
 use domain::{
     Annotations, BindingKind, Invalid, Labels, ProjectPath, SecretName, SecretPath, SecretType,
 };
@@ -55,7 +58,7 @@ fn item(context: &Context<'_>, view: &SecretView, kind: Kind) -> Item {
 /// manages.
 pub(super) fn list(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
     context.is_about_project(&context.settings.safe_project);
-    let filter = Filter::read(request)?;
+    let filter = Filter::read(context, request)?;
     let (actor, vault) = (context.actor()?, context.vault);
     let wanted = |head: &Head| filter.takes(head);
     let found = match &filter.workspace {
@@ -88,16 +91,17 @@ enum Workspace {
 }
 
 impl Filter {
-    fn read(request: &Request) -> Result<Self, Trouble> {
+    fn read(context: &Context<'_>, request: &Request) -> Result<Self, Trouble> {
         let Some(query) = &request.query else {
             return Err(reply::bad("the query must be percent-encoded UTF-8"));
         };
         let kinds = request.parameter("type").filter(|text| !text.is_empty());
-        let workspace = request.parameter("workspaceId").map(|id| match show::workspace(id) {
-            _ if id.is_empty() => Workspace::None,
-            Some(project) => Workspace::Of(project),
-            None => Workspace::Unknown,
-        });
+        let workspace =
+            request.parameter("workspaceId").map(|id| match show::workspace(context, id) {
+                _ if id.is_empty() => Workspace::None,
+                Some(project) => Workspace::Of(project),
+                None => Workspace::Unknown,
+            });
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for (name, value) in query {
             let key = name.strip_prefix("labels[").and_then(|rest| rest.strip_suffix(']'));
@@ -146,7 +150,7 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
     context.is_about_project(home);
     let new = New::read(request)?;
     let actor = context.actor()?;
-    let projects = workspaces(actor, &new.workspaces, "create")?;
+    let projects = workspaces(context, &new.workspaces)?;
     // Rights come before the rest, and need no name that could be one.
     let any = SecretName::parse(&new.name).or_else(|_| SecretName::parse("x"));
     let place = SecretPath { project: home.clone(), name: any.map_err(|w| reply::bad_field(&w))? };
@@ -188,15 +192,19 @@ fn annotated(old: &Annotations, groups: Option<String>) -> Result<Annotations, I
 }
 
 /// The projects that are these workspaces. What cannot be one is none that the actor may use.
-fn workspaces(actor: &Actor, ids: &[String], verb: &str) -> Result<Vec<ProjectPath>, Trouble> {
-    let found = ids.iter().map(|id| show::workspace(id)).collect::<Option<Vec<_>>>();
-    found.ok_or_else(|| not_allowed(actor, verb, ids))
+fn workspaces(context: &Context<'_>, ids: &[String]) -> Result<Vec<ProjectPath>, Trouble> {
+    let actor = context.actor()?;
+    let found = ids.iter().map(|id| show::workspace(context, id)).collect::<Option<Vec<_>>>();
+    found.ok_or_else(|| match decide::<Administer, _>(actor, WholeStore, context.now()) {
+        Ok(_) => reply::bad("workspaceIds must name workspaces that exist"),
+        Err(_) => not_allowed(actor, "create", ids),
+    })
 }
 
 fn not_allowed(actor: &Actor, verb: &str, workspaces: &[String]) -> Trouble {
     let user = actor.subject().map(|subject| subject.uid().to_string()).unwrap_or_default();
     // Ids that are none are not repeated: anything may have been sent there.
-    let shown = workspaces.iter().filter(|id| show::workspace(id).is_some());
+    let shown = workspaces.iter().filter(|id| domain::is_dns_subdomain(id));
     let shown: Vec<&str> = shown.map(String::as_str).collect();
     let shown = shown.join(" ");
     reply::forbidden(&format!(
@@ -259,7 +267,7 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
     let kind = context.vault.secret_type(&permit).map_err(|error| about(&path, error))?;
     let Some(kind) = Kind::of(kind) else { return Err(about(&path, VaultError::NotFound)) };
     let ids = change.workspaces.clone().unwrap_or_default();
-    let targets = change.workspaces.as_ref().map(|ids| workspaces(actor, ids, "create"));
+    let targets = change.workspaces.as_ref().map(|ids| workspaces(context, ids));
     let targets = targets.transpose()?;
     let payload = change.params.as_ref().map(|params| params::payload(kind, params)).transpose()?;
     let (payload, groups) = payload.unzip();

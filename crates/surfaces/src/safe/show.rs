@@ -39,10 +39,13 @@ pub(super) fn user_name(context: &Context<'_>, view: &SecretView) -> String {
     name.strip_prefix("user:").map_or(name.clone(), str::to_owned)
 }
 
-/// The project that is a workspace.
-pub(super) fn workspace(id: &str) -> Option<ProjectPath> {
+/// The project that is a workspace, or would be one: neither the home of the secrets, nor a user's
+/// own.
+pub(super) fn workspace(context: &Context<'_>, id: &str) -> Option<ProjectPath> {
     let project = ProjectName::parse(id).ok()?;
-    Some(ProjectPath { org: OrgName::default_org(), project })
+    let path = ProjectPath { org: OrgName::default_org(), project };
+    let is_one = path != context.settings.safe_project && !context.vault.is_personal(&path);
+    is_one.then_some(path)
 }
 
 /// An identity in a path, without white space around it.

@@ -50,8 +50,6 @@ pub(super) fn own(
             found.filter_map(|(_, scope)| workspace_of(context, scope)).collect();
         projects.sort();
         projects.dedup();
-        // The personal project is nobody's workspace.
-        projects.retain(|project| project.project.as_str() != account.name);
         let entry = |project: &ProjectPath| {
             let id = project.project.as_str();
             let name = names.get(project).map_or(id, String::as_str);
@@ -83,7 +81,7 @@ fn is_manager(role: Role) -> bool {
 fn workspace_of(context: &Context<'_>, scope: &Scope) -> Option<ProjectPath> {
     match scope {
         Scope::Project(path) => {
-            workspaces::named(context.settings, path.project.as_str()).filter(|own| own == path)
+            show::workspace(context, path.project.as_str()).filter(|own| own == path)
         }
         _ => None,
     }
@@ -224,8 +222,7 @@ fn field(wrong: domain::Invalid, at: &str) -> Trouble {
 /// The rights of members of workspaces, all of which exist.
 fn members_of(context: &Context<'_>, ids: &[String]) -> Result<Vec<Right>, Trouble> {
     let right = |id: &String| {
-        let named = workspaces::named(context.settings, id);
-        let there = named.filter(|path| workspaces::exists(context, path));
+        let there = show::workspace(context, id).filter(|path| workspaces::exists(context, path));
         let path = there.ok_or_else(|| reply::bad("workspaces must name workspaces that exist"))?;
         Ok(Right::new(Role::Contributor, Scope::Project(path))?)
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use authz::{Actor, Administer, Delete, Denied, WholeStore, decide};
+use authz::{Actor, Administer, Denied, WholeStore, decide};
 use domain::{
     Annotations, Invalid, Labels, NamePattern, Namespace, PrincipalName, ProjectPath,
     ProjectionMode, ProjectionRule, SecretName, SecretPath,
@@ -12,7 +12,7 @@ use vault::{ConsumerKind, ConsumerView, NewProject, VaultError, WorkspaceChange}
 
 use super::body::Body;
 use super::{reply, show, users};
-use crate::{Answer, Context, Request, Settings, Trouble};
+use crate::{Answer, Context, Request, Trouble};
 
 /// What the platform calls them in refusals.
 const WORKSPACES: &str = "workspaces";
@@ -24,11 +24,6 @@ const CLUSTER: &str = "safe-cluster";
 const DESCRIPTION: &str = "safe-description";
 /// The label by which the platform knows copies of its secrets.
 const MIRROR: (&str, &str) = ("primus-safe/secret-mirror", "true");
-
-/// The workspace of an identity, be it there or not. The home of all secrets is none.
-pub(super) fn named(settings: &Settings, id: &str) -> Option<ProjectPath> {
-    show::workspace(id).filter(|path| *path != settings.safe_project)
-}
 
 /// Whether a workspace exists.
 pub(super) fn exists(context: &Context<'_>, path: &ProjectPath) -> bool {
@@ -54,7 +49,7 @@ pub(super) fn names(
 /// A workspace as the platform shows one; with its image secrets where it is shown alone.
 fn view(context: &Context<'_>, found: &ConsumerView, alone: bool) -> Result<Value, Trouble> {
     let kept = |key: &str| found.annotations.text(key).unwrap_or_default().to_owned();
-    let path = show::workspace(&found.name).ok_or(VaultError::NotFound)?;
+    let path = show::workspace(context, &found.name).ok_or(VaultError::NotFound)?;
     let actor = context.actor()?;
     // Who does not list the workspace's secrets does not see who manages it, either.
     let managers = match context.vault.managers(actor, &path) {
@@ -78,7 +73,10 @@ fn view(context: &Context<'_>, found: &ConsumerView, alone: bool) -> Result<Valu
     if !alone {
         return Ok(body);
     }
-    let ids = found.secrets(vault::ReferenceRole::Image).map(|found| found.path.name.as_str());
+    let home = &context.settings.safe_project;
+    let images = found.secrets(vault::ReferenceRole::Image);
+    let ids = images.filter(|found| found.path.project == *home);
+    let ids = ids.map(|found| found.path.name.as_str());
     Ok(show::with(body, json!({ "imageSecretIds": ids.collect::<Vec<_>>() })))
 }
 
@@ -89,7 +87,7 @@ pub(super) fn list(context: &Context<'_>, request: &Request) -> Result<Answer, T
     }
     let found = context.vault.consumers(context.actor()?, ConsumerKind::Workspace)?;
     let of_cluster = request.parameter("clusterId").filter(|id| !id.is_empty());
-    let shown = found.iter().filter(|view| named(context.settings, &view.name).is_some());
+    let shown = found.iter().filter(|view| show::workspace(context, &view.name).is_some());
     let shown =
         shown.filter(|view| of_cluster.is_none_or(|id| view.annotations.text(CLUSTER) == Some(id)));
     let items = shown.map(|found| view(context, found, false)).collect::<Result<Vec<_>, _>>()?;
@@ -177,7 +175,8 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
             format!("must make, behind the cluster's, the name of a namespace: {}", wrong.fix);
         reply::unprocessable(&Invalid::new("metadata.name", fix))
     })?;
-    let path = show::workspace(&id).ok_or(VaultError::NotFound)?;
+    let taken = || reply::exists(WORKSPACES, &id);
+    let path = show::workspace(context, &id).ok_or_else(taken)?;
     context.is_about_project(&path);
     let kept = Annotations::default().with(NAME, name.to_owned())?;
     let kept = kept.with(CLUSTER, cluster.to_owned())?;
@@ -241,7 +240,8 @@ fn administer(context: &Context<'_>, path: &ProjectPath, verb: &str) -> Result<(
     }
 }
 
-/// Removes a workspace, with what is in it; an administrator's act.
+/// Removes a workspace, and ends the bindings to it; an administrator's act. Secrets that live in the
+/// project itself, which this interface makes none of, keep it.
 pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
     let path = path(context, request)?;
     found(context, &path)?;
@@ -249,13 +249,17 @@ pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer,
     let administers = decide::<Administer, _>(actor, WholeStore, now);
     administers.map_err(|_| reply::forbidden("The user is not allowed to delete workspace"))?;
     let permit = decide::<Administer, _>(actor, path.clone(), now)?;
-    let with_all = decide::<Delete, _>(actor, path.clone(), now)?;
     let id = path.project.as_str();
-    match context.vault.delete_project_with_all(&permit, &with_all) {
+    let stays = |why: &str| Err(reply::conflict(&format!("{WORKSPACES} \"{id}\" {why}")));
+    match context.vault.delete_project_with_bindings(&permit) {
         Ok(()) => Ok(reply::done()),
-        Err(VaultError::ProjectHasTokens) => Err(reply::conflict(&format!(
-            "{WORKSPACES} \"{id}\" is still named by tokens: revoke them first"
-        ))),
+        Err(VaultError::ProjectHasTokens) => stays("is still named by tokens: revoke them first"),
+        Err(VaultError::ProjectNotEmpty) => {
+            stays("still has secrets of its own, made over another interface: delete them first")
+        }
+        Err(VaultError::ProjectHasDeletedSecrets) => {
+            stays("still keeps deleted secrets of its own: purge them over Tresor's interface")
+        }
         Err(error) => Err(reply::about(WORKSPACES, id, error)),
     }
 }
@@ -263,7 +267,7 @@ pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer,
 fn path(context: &Context<'_>, request: &Request) -> Result<ProjectPath, Trouble> {
     let id = show::id(request.name("id"), "workspaceId")?;
     let path =
-        named(context.settings, id).ok_or_else(|| Trouble::from(reply::absent(WORKSPACES, "")))?;
+        show::workspace(context, id).ok_or_else(|| Trouble::from(reply::absent(WORKSPACES, "")))?;
     context.is_about_project(&path);
     Ok(path)
 }
@@ -273,25 +277,4 @@ fn path(context: &Context<'_>, request: &Request) -> Result<ProjectPath, Trouble
 pub(super) fn fuzz(request: &Request) -> Result<(), Trouble> {
     Wanted::read(request, false)?;
     Wanted::read(request, true).map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_home_of_all_secrets_is_no_workspace() {
-        let home = show::workspace("safe").unwrap();
-        let settings = Settings {
-            cluster: "default".to_owned(),
-            blueprints_project: home.clone(),
-            blueprints_namespace: Namespace::parse("default").unwrap(),
-            chariot_organization_project: home.project.clone(),
-            safe_project: home,
-            public_url: None,
-        };
-        assert_eq!(named(&settings, "safe"), None);
-        assert_eq!(named(&settings, "vision"), show::workspace("vision"));
-        assert_eq!(named(&settings, ""), None);
-    }
 }

@@ -292,3 +292,32 @@ fn rights_change_together_or_not_at_all() {
     running.vault.change_rights(&running.admin, whom, &shut).unwrap();
     assert!(running.vault.rights.named(PrincipalKind::User, "alice").unwrap().record.disabled);
 }
+
+/// A project goes with its bindings, and with nothing else that is in it; whatever cuts that off.
+#[test]
+fn a_project_goes_with_its_bindings_and_stays_with_a_secret() {
+    let (home, running) = with_home(false);
+    running.common(&running.admin, "a", &["w", "v"]).unwrap();
+    let permit = |running: &Running| running.may::<Administer, _>(project("w"));
+    running.vault.create_secret(&running.may(secret_in("w", "own")), &new_secret("1")).unwrap();
+    let remove = |running: &Running| running.vault.delete_project_with_bindings(&permit(running));
+    refused!(remove(&running), VaultError::ProjectNotEmpty);
+    running.vault.delete_secret(&running.may(secret_in("w", "own")), None).unwrap();
+    refused!(remove(&running), VaultError::ProjectHasDeletedSecrets);
+    assert_eq!(running.bindings("a").len(), 2, "nothing was touched");
+    running.vault.create_secret(&running.may(secret_in("w", "own")), &new_secret("2")).unwrap();
+    running.vault.delete_secret(&running.may(secret_in("w", "own")), None).unwrap();
+    for head in running.heads(&KeyRange::deleted_heads(&project("w"))) {
+        running.vault.purge_secret(&running.may(secret_in("w", "own")), Some(head.uid)).unwrap();
+    }
+    // Cut off behind its mark, it goes on by itself.
+    let (_, at) = running.vault.project_record(&project("w")).unwrap();
+    let (basis, at) = (Basis::default(), running.vault.wire(at));
+    running.vault.mark_project(&project("w"), &basis, at, store::Removal::Unbound).unwrap();
+    drop(running);
+    let running = home.start();
+    assert_eq!(running.vault.finish_removals().unwrap(), 1);
+    refused!(running.vault.project_record(&project("w")), VaultError::NotFound);
+    assert_eq!(running.bindings("a"), [("v".to_owned(), BindingKind::Owner, false)]);
+    running.check_records();
+}
