@@ -38,15 +38,8 @@ pub(super) fn bad_field(invalid: &Invalid) -> Trouble {
 
 /// What the core says of a field, in the platform's words.
 fn told(text: &str) -> String {
-    match text.split_once(": ") {
-        Some(("metadata.annotations", fix)) => {
-            format!("description, flavorId and the keys of several params: {fix}")
-        }
-        Some(("imageSecretId", _)) => {
-            "imageSecretId: must be a secret of the type image".to_owned()
-        }
-        _ => text.to_owned(),
-    }
+    let kept = "description, flavorId and the keys of several params:";
+    text.replacen("metadata.annotations:", kept, 1)
 }
 
 /// What Kubernetes itself refuses on the platform: a name, a label or a key that is none of its.
@@ -151,9 +144,6 @@ mod tests {
         };
         let kept = said("metadata.annotations");
         assert!(kept.contains("Bad request. description, flavorId and the keys"), "{kept}");
-        assert!(
-            said("imageSecretId").contains("imageSecretId: must be a secret of the type image")
-        );
         assert!(said("port").contains("Bad request. port: must be x"));
     }
 }
