@@ -16,6 +16,7 @@ use crate::harness::{Fresh, fresh_with, wait_until};
 
 const DOCUMENT: &str = "/tresor/v1/openapi.json";
 const CLUSTER: &str = "secret://default";
+const SAFE_SECRETS: &str = "/api/v1/secrets";
 
 /// The columns of the table, with who stands behind them.
 const ACTORS: [(&str, &str); 22] = [
@@ -26,7 +27,10 @@ const ACTORS: [(&str, &str); 22] = [
     ("write", "writer of the project"),
     ("manag", "manager of the project"),
     ("owner", "owner of the project"),
-    ("maker", "owner of the secret: made it as a contributor, and is no member any more"),
+    (
+        "maker",
+        "owner of the secret: made it as a contributor, and is no member any more, but one of makers",
+    ),
     ("gread", "grantee: the secret's owner gave read on it"),
     ("gwrit", "grantee: the secret's owner gave write on it"),
     ("gmana", "grantee: the secret's owner gave manage on it"),
@@ -203,28 +207,97 @@ impl World {
     }
 
     fn new_of(&self, stem: &'static str, body: &Value) -> String {
+        let name = self.pooled(stem, |maker, name| {
+            maker.put(&secret("ml", name), body).expect(201);
+        });
+        self.give_all(&format!("{CLUSTER}/ml/{name}"));
+        self.bind_elsewhere("ml", &name);
+        name
+    }
+
+    /// One of the secrets that the maker made in advance, as a contributor of the project.
+    fn pooled(&self, stem: &'static str, make: impl Fn(&Actor, &str)) -> String {
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(stem).or_default();
         if pool.is_empty() {
             self.root.make_member("ml", "user:maker", "contributor");
             for _ in 0..16 {
                 let name = self.unique(stem);
-                self.maker.put(&secret("ml", &name), body).expect(201);
+                make(&self.maker, &name);
                 pool.push(name);
             }
             self.root.delete(&member("ml", "user:maker")).expect(204);
         }
-        let name = pool.pop().unwrap();
+        pool.pop().unwrap()
+    }
+
+    /// The grants that a secret's owner gave.
+    fn give_all(&self, uri: &str) {
         for role in ["read", "write", "manage"] {
-            self.maker.give(&format!("user:g{role}"), role, &format!("{CLUSTER}/ml/{name}"));
+            self.maker.give(&format!("user:g{role}"), role, uri);
         }
+    }
+
+    /// Binds a secret to the projects that are there for that, and to no others.
+    fn bind_elsewhere(&self, project: &str, name: &str) {
         let bindings = json!([
             { "project": "team-o", "kind": "owner" },
             { "project": "team-m", "kind": "members" },
         ]);
         let bound = json!({ "spec": { "bindings": bindings } });
-        self.root.patch(&secret("ml", &name), &bound).expect(200);
+        self.root.patch(&secret(project, name), &bound).expect(200);
+    }
+
+    /// A secret of Primus-SaFE's that its owner made in the workspace `ml`, with those who have to do
+    /// with it.
+    fn common(&self) -> String {
+        self.once("common", || self.new_common())
+    }
+
+    /// The same, in other workspaces.
+    fn common_elsewhere(&self) -> String {
+        self.once("common elsewhere", || {
+            let name = self.new_common();
+            self.bind_elsewhere("safe", &name);
+            name
+        })
+    }
+
+    fn new_common(&self) -> String {
+        let name = self.pooled("c", |maker, name| {
+            maker.post(SAFE_SECRETS, &image(name, &["ml"])).expect(200);
+        });
+        self.give_all(&format!("{CLUSTER}/safe/{name}"));
         name
+    }
+
+    /// A cluster of Primus-SaFE's.
+    fn cluster(&self) -> String {
+        self.once("cluster", || {
+            let name = self.unique("cluster");
+            self.root.post("/api/v1/clusters", &json!({ "name": name })).expect(200);
+            name
+        })
+    }
+
+    /// A node of Primus-SaFE's.
+    fn node(&self) -> String {
+        self.once("node", || {
+            let name = self.unique("node");
+            self.root.post("/api/v1/nodes", &node(&name, &self.host())).expect(200);
+            name
+        })
+    }
+
+    /// A secret that nodes are reached with.
+    fn host(&self) -> String {
+        self.once("host", || {
+            let name = self.unique("h");
+            let params = json!([{ "username": "root", "password": "p" }]);
+            let body = json!({ "name": name, "type": "ssh", "params": params });
+            self.root.post(SAFE_SECRETS, &body).expect(200);
+            name
+        })
     }
 
     /// The name of a deleted secret; its identity is the thing `uid`.
@@ -482,8 +555,10 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// What asks and changes nothing that another row or actor would miss.
-const HARMLESS: [&str; 5] =
-    ["blueprints.login", "chariot.login", "login", "renderManifest", "reviewAccess"];
+const HARMLESS: [&str; 6] =
+    ["blueprints.login", "chariot.login", "login", "renderManifest", "reviewAccess", "safe.login"];
+/// What ends the token that is shown.
+const LOGOUTS: [&str; 2] = ["logout", "safe.logout"];
 
 pub(crate) fn operation(row: &str) -> &str {
     row.split(" (").next().unwrap()
@@ -499,7 +574,7 @@ fn world_with(arguments: &[&str]) -> (World, Vec<Who>) {
         serve.args(arguments);
     });
     let root = fresh.admin.again();
-    for name in ["elsewhere", "team-o", "team-m"] {
+    for name in ["elsewhere", "team-o", "team-m", "makers"] {
         root.make_project(name);
     }
     root.post(GROUPS, &json!({ "metadata": { "name": "friends" } })).expect(201);
@@ -513,7 +588,7 @@ fn world_with(arguments: &[&str]) -> (World, Vec<Who>) {
         root.give(&format!("user:{name}"), role, CLUSTER);
         actor
     };
-    let maker = root.make_user("maker");
+    let maker = in_project("makers", "maker", "contributor");
     let owner = in_project("ml", "owner", "owner");
     let admin = global("admin", "admin");
     let expired = admin.mint(&json!({ "expiresInSeconds": 1 })).0;
@@ -624,7 +699,7 @@ fn status(world: &World, who: &Who, (name, row): &Row) -> u16 {
     let operation_id = operation(name);
     let operation = &world.operations[operation_id];
     let request = operation.request(&row(world, who));
-    let to_lose = (operation_id == "logout").then(|| with_a_token_to_lose(who)).flatten();
+    let to_lose = LOGOUTS.contains(&operation_id).then(|| with_a_token_to_lose(who)).flatten();
     let answer = match to_lose {
         Some(actor) => actor.send("POST", &request.path, &[], b""),
         None => who.send(&request),
@@ -741,7 +816,85 @@ const SURFACE_ROWS: &[Row] = &[
             "image": "busybox", "command": "true", "secret_env": { "A": uri },
         }))
     }),
+    ("safe.login", |_, _| ask().with(json!({ "name": "stranger", "password": PASSWORD }))),
+    ("safe.logout", |_, _| ask()),
+    ("safe.listSecrets", |_, _| ask()),
+    ("safe.listSecrets (of a workspace)", |_, _| ask().query("workspaceId", "ml".into())),
+    ("safe.createSecret (in a workspace)", |w, _| ask().with(image(&w.unique("new"), &["ml"]))),
+    ("safe.createSecret (in none)", |w, _| ask().with(image(&w.unique("new"), &[]))),
+    ("safe.createSecret (in no such one)", |w, _| ask().with(image(&w.unique("new"), &["absent"]))),
+    ("safe.getSecret", |w, _| ask().at("id", w.common())),
+    ("safe.getSecret (of elsewhere)", |w, _| ask().at("id", w.common_elsewhere())),
+    ("safe.updateSecret (its params)", |w, _| {
+        ask().at("id", w.common()).with(json!({ "params": image("", &[])["params"] }))
+    }),
+    ("safe.updateSecret (makers too)", |w, _| {
+        ask().at("id", w.common()).with(json!({ "workspaceIds": ["ml", "makers"] }))
+    }),
+    ("safe.updateSecret (another too)", |w, _| {
+        ask().at("id", w.common()).with(json!({ "workspaceIds": ["ml", "team-m"] }))
+    }),
+    ("safe.updateSecret (out of all)", |w, _| {
+        ask().at("id", w.common()).with(json!({ "workspaceIds": [] }))
+    }),
+    ("safe.updateSecret (of elsewhere)", |w, _| {
+        ask().at("id", w.common_elsewhere()).with(json!({ "labels": {} }))
+    }),
+    ("safe.deleteSecret", |w, _| ask().at("id", w.common())),
+    ("safe.deleteSecret (of elsewhere)", |w, _| ask().at("id", w.common_elsewhere())),
+    ("safe.listWorkspaces", |_, _| ask()),
+    ("safe.createWorkspace", |w, _| {
+        ask().with(json!({ "name": w.unique("w"), "clusterId": w.cluster() }))
+    }),
+    ("safe.getWorkspace", |_, _| ask().at("id", "ml")),
+    ("safe.getWorkspace (one's own)", |_, who| ask().at("id", who.account)),
+    ("safe.updateWorkspace", |_, _| ask().at("id", "ml").with(json!({ "description": "d" }))),
+    ("safe.updateWorkspace (images)", |w, _| {
+        ask().at("id", "ml").with(json!({ "imageSecretIds": [w.common()] }))
+    }),
+    ("safe.updateWorkspace (another's)", |w, _| {
+        ask().at("id", "ml").with(json!({ "imageSecretIds": [w.common_elsewhere()] }))
+    }),
+    ("safe.updateWorkspace (managers)", |w, _| {
+        let others = ["manager", &w.user()].map(str::to_owned);
+        ask().at("id", "ml").with(json!({ "managers": others }))
+    }),
+    ("safe.deleteWorkspace", |w, _| ask().at("id", w.project())),
+    ("safe.listClusters", |_, _| ask()),
+    ("safe.createCluster", |w, _| ask().with(json!({ "name": w.unique("cluster") }))),
+    ("safe.getCluster", |w, _| ask().at("id", w.cluster())),
+    ("safe.updateCluster", |w, _| {
+        ask().at("id", w.cluster()).with(json!({ "imageSecretId": w.common() }))
+    }),
+    ("safe.deleteCluster", |w, _| ask().at("id", w.cluster())),
+    ("safe.listNodes", |_, _| ask()),
+    ("safe.createNode", |w, _| ask().with(node(&w.unique("node"), &w.host()))),
+    ("safe.getNode", |w, _| ask().at("id", w.node())),
+    ("safe.deleteNode", |w, _| ask().at("id", w.node())),
+    ("safe.listUsers", |_, _| ask()),
+    ("safe.createUser", |w, _| {
+        ask().with(json!({ "name": w.unique("nu"), "password": PASSWORD, "workspaces": ["ml"] }))
+    }),
+    ("safe.getUser (oneself)", |_, _| ask().at("id", "self")),
+    ("safe.getUser (another)", |w, _| ask().at("id", w.user())),
+    ("safe.updateUser", |w, _| {
+        let roles = ["default", "system-admin-readonly"];
+        ask().at("id", w.user()).with(json!({ "roles": roles, "workspaces": ["ml"] }))
+    }),
+    ("safe.updateUser (their password)", |w, _| {
+        ask().at("id", w.user()).with(json!({ "password": PASSWORD }))
+    }),
+    ("safe.deleteUser", |w, _| ask().at("id", w.user())),
 ];
+
+fn image(name: &str, workspaces: &[&str]) -> Value {
+    let params = json!([{ "server": "registry.example", "username": "u", "password": "cA==" }]);
+    json!({ "name": name, "type": "image", "params": params, "workspaceIds": workspaces })
+}
+
+fn node(name: &str, ssh: &str) -> Value {
+    json!({ "privateIP": "10.0.0.1", "hostname": name, "sshSecretId": ssh })
+}
 
 const SETTINGS: &str = "/api/identity/v2/settings/project/ml";
 
@@ -835,6 +988,9 @@ fn is_golden(name: &str, made: &str) {
     );
 }
 
+/// What Primus-SaFE shows not to everyone, by paths that name no project.
+const SAFE_HIDES: [&str; 2] = ["/api/v1/secrets/{id}", "/api/v1/users/{id}"];
+
 /// Who may create learns that a name is taken, or could take it: there is no way around it. This
 /// list may only shrink.
 const TOLD_BY_CREATING: [&str; 3] =
@@ -848,6 +1004,18 @@ fn what_an_actor_may_not_see_looks_like_what_is_not_there() {
     let mut compared = 0;
     for (name, row) in ROWS.iter().chain(SURFACE_ROWS) {
         let operation = &world.operations[operation(name)];
+        if SAFE_HIDES.contains(&&*operation.template) {
+            for who in [stranger, contributor] {
+                world.spoil();
+                let there = row(&world, who);
+                // Everyone sees themselves.
+                if there.names["id"] == "self" {
+                    continue;
+                }
+                compared += 1;
+                is_the_same(name, who, operation, &there, &there.clone().at("id", "nothing"));
+            }
+        }
         let Some(place) = ["project", "owner_id"]
             .into_iter()
             .find(|name| operation.template.contains(&format!("{{{name}}}")))
@@ -895,6 +1063,12 @@ fn is_the_same(row: &str, who: &Who, operation: &Operation, there: &Asked, absen
     let [there, absent] = [there, absent].map(|asked| operation.request(asked));
     let [one, other] = [&there, &absent].map(|request| who.send(request));
     let whom = format!("{row} as {}: {} and {}", who.column, there.path, absent.path);
-    assert_eq!((one.status, one.text()), (other.status, other.text()), "{whom}");
+    assert_eq!(one.status, other.status, "{whom}");
+    // Some refusals repeat the last name that was asked for.
+    let [said, wanted] = [(&one, &there), (&other, &absent)].map(|(answer, request)| {
+        let name = request.path.rsplit('/').next().unwrap_or_default();
+        answer.text().replace(&format!("\\\"{name}\\\""), "NAME")
+    });
+    assert_eq!(said, wanted, "{whom}");
     assert_eq!(one.header("etag"), other.header("etag"), "{whom}");
 }

@@ -11,7 +11,7 @@ use crate::openapi::Play;
 const EXAMPLES: usize = 3;
 
 /// The surfaces whose documents are played here.
-const PLAYED: [&str; 4] = ["apolo", "blueprints", "chariot", "digitalhub"];
+const PLAYED: [&str; 5] = ["apolo", "blueprints", "chariot", "digitalhub", "safe"];
 
 fn path(surface: &str) -> String {
     format!("/tresor/v1/openapi/{surface}.json")
@@ -224,6 +224,89 @@ parameters = { "query.name" = "named" }
     // Who shows no credential is answered 403, and the check wants 401.
     let without = Some("missing_required_header");
     Part { surface: "digitalhub", configuration, in_vain: &[], without }.play(&daemon);
+}
+
+/// What requests to Primus-SaFE's interface reach: a cluster, a node, a workspace and users, and
+/// secrets of the three types, some to be removed.
+fn safe(alice: &Actor) {
+    for name in ["bob", "carol", "dora"] {
+        alice.make_user(name);
+    }
+    let made = |collection: &str, body: Value| {
+        alice.post(&format!("/api/v1/{collection}"), &body).expect(200);
+    };
+    let params = |kind: &str| match kind {
+        "image" => json!([{ "server": "r.example", "username": "u", "password": "cA==" }]),
+        "ssh" => json!([{ "username": "root", "password": "p" }]),
+        _ => json!([{ "a": "1" }, { "b": "2" }]),
+    };
+    for (name, kind) in
+        [("example", "general"), ("gone", "general"), ("registry", "image"), ("host", "ssh")]
+    {
+        made("secrets", json!({ "name": name, "type": kind, "params": params(kind) }));
+    }
+    for name in ["example", "gone"] {
+        made("clusters", json!({ "name": name, "imageSecretId": "registry" }));
+        made("nodes", json!({ "hostname": name, "privateIP": "10.0.0.1", "sshSecretId": "host" }));
+    }
+    for name in ["vision", "gone"] {
+        made("workspaces", json!({ "name": name, "clusterId": "example", "managers": ["bob"] }));
+    }
+}
+
+#[test]
+fn no_request_that_the_document_of_safe_leads_to_breaks_what_it_says() {
+    let Fresh { daemon, admin, home: _home } = fresh();
+    let alice = alice(&admin);
+    safe(&alice);
+    let dora = admin.sign_in("dora", PASSWORD);
+    let rest = r#"
+[dictionaries.secrets]
+values = ["example", "registry", "host"]
+[dictionaries.workspaces]
+values = ["example-vision"]
+[dictionaries.names]
+values = ["example", "more"]
+[parameters]
+"query.workspaceId" = { dictionary = "workspaces", probability = 0.5 }
+"body.name" = { dictionary = "names", probability = 0.5 }
+"#;
+    let at = |operation: &str, id: &str| {
+        let parameters = format!("parameters = {{ \"path.id\" = {id} }}");
+        format!("[[operations]]\ninclude-name = \"{operation}/{{id}}\"\n{parameters}\n")
+    };
+    let one_of = "{ dictionary = \"secrets\", probability = 0.9 }";
+    let mut ids = vec![at("GET /api/v1/secrets", one_of), at("PATCH /api/v1/secrets", one_of)];
+    for (collection, there, gone) in [
+        ("clusters", "example", "gone"),
+        ("nodes", "example", "gone"),
+        ("users", "bob", "carol"),
+        ("workspaces", "example-vision", "example-gone"),
+    ] {
+        for (method, id) in [("GET", there), ("PATCH", there), ("DELETE", gone)] {
+            let id = format!("\"{id}\"");
+            ids.push(at(&format!("{method} /api/v1/{collection}"), &id));
+        }
+    }
+    ids.retain(|lines| !lines.contains("PATCH /api/v1/nodes"));
+    ids.push(at("DELETE /api/v1/secrets", "\"gone\""));
+    // Who signs in and out is somebody else than who asks, and knows their password: an address that
+    // is wrong too often has to wait.
+    let session = r#"
+[[operations]]
+include-name = "POST /api/v1/login"
+parameters = { "body.name" = "dora", "body.password" = "PASSWORD" }
+[[operations]]
+include-name = "POST /api/v1/logout"
+headers = { Authorization = "AUTHORIZATION" }
+"#;
+    let session = session.replace("PASSWORD", PASSWORD);
+    let session = session.replace("AUTHORIZATION", &dora.authorization());
+    let rest = format!("{rest}{}{session}", ids.concat());
+    let configuration = configuration(&alice.authorization(), &rest);
+    // A method that a path does not have is 404 to the platform, and the check wants 405.
+    let without = Some("unsupported_method");
+    Part { surface: "safe", configuration, in_vain: &[], without }.play(&daemon);
 }
 
 /// What is changed in a part of a document, how, and what is then said.

@@ -71,9 +71,18 @@ impl New {
                 .ok_or_else(|| reply::bad("port must be a whole number from 1 to 65535"))?,
         };
         let hostname = body.text("hostname")?.filter(|name| !name.is_empty());
-        let name = hostname.unwrap_or_else(|| address.to_string().replace(':', "-"));
+        let name = hostname.unwrap_or_else(|| name_of(address));
         Ok(Self { name, address, flavor, port, ssh })
     }
+}
+
+/// The name of a node that has no host name. Where its address begins or ends with colons, a zero is
+/// written out, since a name neither begins nor ends with `-`.
+fn name_of(address: IpAddr) -> String {
+    let text = address.to_string();
+    let before = if text.starts_with(':') { "0" } else { "" };
+    let after = if text.ends_with(':') { "0" } else { "" };
+    format!("{before}{text}{after}").replace(':', "-")
 }
 
 /// Registers a node; an administrator's act. Its identity is its host name, or else its address.
@@ -114,4 +123,25 @@ fn about(id: &str, error: VaultError) -> Trouble {
 #[cfg(any(test, fuzzing))]
 pub(super) fn fuzz(request: &Request) -> Result<(), Trouble> {
     New::read(request).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_makes_a_name() {
+        for (address, name) in [
+            ("10.0.0.7", "10.0.0.7"),
+            ("fd00::7", "fd00--7"),
+            ("fd00::", "fd00--0"),
+            ("::1", "0--1"),
+            ("::", "0--0"),
+            ("::ffff:10.0.0.7", "0--ffff-10.0.0.7"),
+        ] {
+            let made = name_of(address.parse().unwrap());
+            assert_eq!(made, name);
+            assert!(domain::is_dns_subdomain(&made), "{made}");
+        }
+    }
 }

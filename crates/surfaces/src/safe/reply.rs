@@ -33,7 +33,13 @@ pub(super) fn bad(message: &str) -> Trouble {
 
 /// As [`bad`], of a field.
 pub(super) fn bad_field(invalid: &Invalid) -> Trouble {
-    bad(&invalid.to_string())
+    bad(&told(&invalid.to_string()))
+}
+
+/// What the core says of a field, in the platform's words.
+fn told(text: &str) -> String {
+    let kept = "description, flavorId and the keys of several params:";
+    text.replacen("metadata.annotations:", kept, 1)
 }
 
 /// What Kubernetes itself refuses on the platform: a name, a label or a key that is none of its.
@@ -94,7 +100,7 @@ pub(super) fn refuse(problem: &Problem) -> Answer {
     let bad = |text: &str| format!("Bad request. {text}");
     let (status, code, message) = match problem.status {
         // The platform answers 400 to a body that is too large, too.
-        400 | 408 | 413 | 415 | 422 => (400, "Primus.00002", bad(&problem.detail)),
+        400 | 408 | 413 | 415 | 422 => (400, "Primus.00002", bad(&told(&problem.detail))),
         401 => return unauthenticated(Unauthenticated::BadToken),
         403 => (403, "Primus.00003", problem.detail.clone()),
         404 => (404, "Primus.00005", problem.detail.clone()),
@@ -105,7 +111,7 @@ pub(super) fn refuse(problem: &Problem) -> Answer {
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let answer = error(status, code, &message);
-    match problem.retry_after {
+    match problem.seconds_to_wait() {
         Some(seconds) => answer.with(http::header::RETRY_AFTER, HeaderValue::from(seconds)),
         None => answer,
     }
@@ -115,4 +121,29 @@ pub(super) fn refuse(problem: &Problem) -> Answer {
 pub(super) fn no_route(path: &str) -> Answer {
     let shown: String = path.chars().take(SHOWN_PATH).collect();
     error(StatusCode::NOT_FOUND, "Primus.00005", &format!("{shown} not found"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_the_daemon_busy_is_told_when_to_come_back() {
+        let answer = refuse(&Problem::new(api::ProblemKind::Busy, "Try again."));
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers.contains(&(http::header::RETRY_AFTER, HeaderValue::from(1))));
+    }
+
+    #[test]
+    fn a_refusal_names_what_was_sent() {
+        let said = |field| {
+            let invalid = Invalid::new(field, "must be x");
+            let Trouble::Said(answer) = bad_field(&invalid) else { panic!("it is an answer") };
+            assert_eq!(answer.body, refuse(&Problem::invalid(&invalid)).body);
+            String::from_utf8(answer.body).unwrap()
+        };
+        let kept = said("metadata.annotations");
+        assert!(kept.contains("Bad request. description, flavorId and the keys"), "{kept}");
+        assert!(said("port").contains("Bad request. port: must be x"));
+    }
 }

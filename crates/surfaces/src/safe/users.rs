@@ -20,6 +20,9 @@ const READONLY: &str = "system-admin-readonly";
 /// The role that everyone has.
 const DEFAULT: &str = "default";
 
+/// What stands for who asks in the place of an identity, be there a user of that name or not.
+const SELF: &str = "self";
+
 /// The platform's names of workspaces.
 type Names = BTreeMap<ProjectPath, String>;
 
@@ -134,7 +137,7 @@ pub(super) fn show(context: &Context<'_>, request: &Request) -> Result<Answer, T
     let id = show::id(request.name("id"), "userId")?;
     let names = workspaces::names(context, actor)?;
     let account = vault.own_account(actor).filter(|own| own.kind == PrincipalKind::User);
-    if let Some(account) = account.filter(|own| id == "self" || is_it(own, id)) {
+    if let Some(account) = account.filter(|own| id == SELF || is_it(own, id)) {
         return Ok(reply::ok(&own(context, &account, &vault.grants_of(actor), &names)));
     }
     let Ok(permit) = administer(context) else {
@@ -155,7 +158,7 @@ fn found(
     permit: &Permit<Administer, WholeStore>,
     id: &str,
 ) -> Result<PrincipalView, Trouble> {
-    let known = context.vault.user_known_by(id);
+    let known = context.vault.user_known_by(id).filter(|_| id != SELF);
     // What is no user's is not repeated: anything may have been sent there.
     let (_, name) = known.ok_or_else(|| Trouble::from(reply::absent(USERS, "")))?;
     let found = context.vault.principal(permit, PrincipalKind::User, &name);
