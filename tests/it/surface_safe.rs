@@ -176,6 +176,55 @@ fn what_is_done_is_in_the_audit_log_and_no_value_is() {
     assert!(!world.daemon.said().contains(marked));
 }
 
+#[test]
+fn rights_and_references_that_are_given_are_in_the_audit_log() {
+    let world = fresh();
+    let admin = &world.admin;
+    admin.make_user("bob");
+    admin.make_project("w");
+    let body = json!({ "name": "pull", "type": "image", "params": image("r", "p") });
+    admin.post(SECRETS, &body).expect(200);
+    let key = json!([{ "username": "u", "password": "p" }]);
+    admin.post(SECRETS, &json!({ "name": "key", "type": "ssh", "params": key })).expect(200);
+    let rights = json!({ "roles": ["system-admin"], "workspaces": ["w"], "restrictedType": 0 });
+    admin.patch("/api/v1/users/bob", &rights).expect(200);
+    let workspace = json!({ "managers": ["bob"], "imageSecretIds": ["pull"] });
+    admin.patch(&format!("{WORKSPACES}/w"), &workspace).expect(200);
+    let cluster = json!({ "name": "c", "sshSecretId": "key", "imageSecretId": "pull" });
+    admin.post("/api/v1/clusters", &cluster).expect(200);
+    let node = json!({ "hostname": "n", "privateIP": "10.0.0.1", "sshSecretId": "key" });
+    admin.post("/api/v1/nodes", &node).expect(200);
+    admin.delete("/api/v1/nodes/n").expect(200);
+    let bound = json!({ "workspaceIds": ["w"] });
+    admin.patch(&format!("{SECRETS}/key"), &bound).expect(200);
+    let file = world.home.data.join("audit/audit.jsonl");
+    let told = || -> Vec<(String, String, String)> {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let text = |line: &Value, member: &str| line[member].as_str().unwrap_or("").to_owned();
+        let ours = lines
+            .map(|line| (text(&line, "action"), text(&line, "resource"), text(&line, "detail")));
+        ours.filter(|(action, ..)| action.starts_with("safe.")).skip(2).collect()
+    };
+    wait_until("all are written", || told().len() >= 6);
+    let home = "secret://default/default/safe";
+    let record = |action: &str, resource: &str, detail: &str| {
+        (format!("safe.{action}"), resource.to_owned(), detail.to_owned())
+    };
+    let pull = format!("{home}/pull");
+    assert_eq!(
+        told(),
+        [
+            record("updateUser", "", "user:bob; roles: admin; workspaces: w; let in"),
+            record("updateWorkspace", &pull, "workspace w: image secrets; managers: bob"),
+            record("createCluster", "", &format!("cluster:c; ssh {home}/key; image {pull}")),
+            record("createNode", "", &format!("node:n; ssh {home}/key")),
+            record("deleteNode", "", "node:n"),
+            record("updateSecret", &format!("{home}/key"), "workspaces: w"),
+        ]
+    );
+}
+
 /// What a Kubernetes Secret holds: type, labels, data.
 fn object(namespace: &str, name: &str) -> Option<(String, BTreeMap<String, String>, Value)> {
     let cluster = cluster()?;

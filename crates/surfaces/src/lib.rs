@@ -33,5 +33,5 @@ pub use route::{
     APOLO_NAMES, Access, Context, DIGITALHUB_NAMES, Job, JobError, Jobs, Place, Route, Settings,
     Surface, Unauthenticated, surfaces,
 };
-pub use safe::home_rule as safe_home_rule;
+pub use safe::{home_labels as safe_home_labels, home_rule as safe_home_rule};
 pub use trouble::Trouble;

@@ -160,6 +160,7 @@ fn vault_settings(settings: &Settings) -> vault::Settings {
             project: settings.safe_project.0.clone(),
             rules: vec![surfaces::safe_home_rule(settings.safe_namespace.0.clone())],
             open: settings.safe_cluster_wide == ClusterWide::Everyone,
+            labels: surfaces::safe_home_labels(),
         }),
     }
 }

@@ -76,7 +76,7 @@ pub use views::{
 };
 pub use watch::{Happening, Happenings};
 pub use workloads::UsableSecret;
-pub use workspaces::WorkspaceChange;
+pub use workspaces::{WorkspaceChange, WorkspaceChanged};
 
 pub use store::{
     Binding, ChangeKind, ConsumerKind, Head, PrincipalKind, VersionInfo, VersionState,

@@ -18,9 +18,10 @@ use crate::bindings::MAX_BINDINGS;
 use crate::consumers::{ConsumerView, ReferenceRole, ReferenceView};
 use crate::draft::Draft;
 use crate::projects::NewProject;
-use crate::{Reannotate, RightsChange, Vault, VaultError, persist};
+use crate::{Reannotate, RightsChange, SecretView, Vault, VaultError, persist};
 
-/// How many image secrets, and how many managers, one act changes: what fits into a commit.
+/// How many image secrets, and how many managers, one act changes: what fits into a commit, unless
+/// all of them carry as many labels and annotations as there may be.
 const MAX_CHANGED: usize = 16;
 
 /// What a workspace is to be.
@@ -34,11 +35,20 @@ pub struct WorkspaceChange<'a> {
     pub managers: Option<Vec<PrincipalName>>,
 }
 
-/// What one act comes to: a commit, and who has other rights afterwards.
+/// What one act comes to: a commit, who has other rights afterwards, and which secrets changed.
 #[derive(Default)]
 struct Act {
     commit: Commit,
     principals: Vec<PrincipalRecord>,
+    heads: Vec<Head>,
+}
+
+/// What became of a workspace.
+pub struct WorkspaceChanged {
+    /// As it is now.
+    pub workspace: ConsumerView,
+    /// The secrets that are bound to it otherwise than before.
+    pub secrets: Vec<SecretView>,
 }
 
 impl Vault {
@@ -54,20 +64,20 @@ impl Vault {
         path: &ProjectPath,
         new: &NewProject,
         wanted: &WorkspaceChange<'_>,
-    ) -> Result<ConsumerView, VaultError> {
+    ) -> Result<WorkspaceChanged, VaultError> {
         let now = self.clock.now();
         let whole = decide::<Administer, _>(actor, WholeStore, now);
         whole.map_err(VaultError::NotPermitted)?;
         crate::projects::check(new)?;
         let _one_at_a_time = self.rights_writes.lock();
-        persist(|| {
+        let secrets = persist(|| {
             let mut act = Act::default();
             self.put_new_project(&mut act.commit, path, new.clone(), actor)?;
             self.set_images(actor, path, &mut act, wanted.images.as_deref())?;
             self.set_managers(actor, path, &mut act, wanted.managers.as_deref())?;
             self.finish(actor, act)
         })?;
-        self.workspace(actor, path)
+        Ok(WorkspaceChanged { workspace: self.workspace(actor, path)?, secrets })
     }
 
     /// Changes a project as a workspace: all of what is wanted, or nothing. Who administers it opens
@@ -81,18 +91,18 @@ impl Vault {
         actor: &Actor,
         path: &ProjectPath,
         wanted: &WorkspaceChange<'_>,
-    ) -> Result<ConsumerView, VaultError> {
+    ) -> Result<WorkspaceChanged, VaultError> {
         let administers = decide::<Administer, _>(actor, path.clone(), self.clock.now());
         administers.map_err(VaultError::NotPermitted)?;
         let _one_at_a_time = self.rights_writes.lock();
-        persist(|| {
+        let secrets = persist(|| {
             let mut act = Act::default();
             self.annotate_in(path, &mut act.commit, wanted.annotations)?;
             self.set_images(actor, path, &mut act, wanted.images.as_deref())?;
             self.set_managers(actor, path, &mut act, wanted.managers.as_deref())?;
             self.finish(actor, act)
         })?;
-        self.workspace(actor, path)
+        Ok(WorkspaceChanged { workspace: self.workspace(actor, path)?, secrets })
     }
 
     /// All projects of the default organization that an actor is a member of, or sees as an
@@ -184,15 +194,16 @@ impl Vault {
         Ok(found)
     }
 
-    fn finish(&self, actor: &Actor, act: Act) -> Result<(), VaultError> {
+    fn finish(&self, actor: &Actor, act: Act) -> Result<Vec<SecretView>, VaultError> {
         if act.commit.writes.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let revision = self.commit(act.commit, actor.basis())?;
         for record in act.principals {
             self.rights.put_principal(record, revision);
         }
-        Ok(())
+        let resource_version = self.wire(revision);
+        Ok(act.heads.into_iter().map(|head| SecretView { head, resource_version }).collect())
     }
 
     /// Requires the project as it is, and puts what is to be kept beside it.
@@ -288,7 +299,8 @@ impl Vault {
                 let fix = format!("must change at most {MAX_CHANGED} secrets at once");
                 return Err(VaultError::from(Invalid::new("imageSecretIds", fix)));
             }
-            let (commit, _) = vault.complete(draft, ChangeKind::Modified)?;
+            let (commit, head) = vault.complete(draft, ChangeKind::Modified)?;
+            act.heads.push(head);
             act.commit.preconditions.extend(commit.preconditions);
             act.commit.writes.extend(commit.writes);
             act.commit.events.extend(commit.events);

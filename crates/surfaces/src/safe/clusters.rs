@@ -139,7 +139,10 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
     let annotations = wanted.annotate(&Annotations::default())?;
     let new = NewConsumer { kind: ConsumerKind::Cluster, name, annotations, ssh, image };
     match context.vault.create_consumer(&permit, &new) {
-        Ok(_) => Ok(reply::ok(&json!({ "clusterId": name }))),
+        Ok(made) => {
+            let answer = reply::ok(&json!({ "clusterId": name }));
+            Ok(answer.detail(told(context, &made)))
+        }
         Err(error) => Err(refused(error, CLUSTERS, name)),
     }
 }
@@ -170,9 +173,17 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
     let annotate = |old: &Annotations| wanted.annotate(old);
     let change = ConsumerChange { annotations: Some(&annotate), image: image.transpose()? };
     match context.vault.change_consumer(&permit, (ConsumerKind::Cluster, id), &change) {
-        Ok(_) => Ok(reply::done()),
+        Ok(changed) => Ok(reply::done().detail(told(context, &changed))),
         Err(error) => Err(about(id, error)),
     }
+}
+
+/// What the audit log is to say of a cluster or a node: which, and to which secrets it refers now.
+pub(super) fn told(context: &Context<'_>, found: &ConsumerView) -> String {
+    let references = found.references.iter().map(|reference| {
+        format!("; {} {}", reference.role.as_str(), context.vault.secret_uri(&reference.path))
+    });
+    format!("{}:{}{}", found.kind.as_str(), found.name, references.collect::<String>())
 }
 
 /// Takes a cluster off the register; an administrator's act.
@@ -185,7 +196,7 @@ pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer,
     };
     let place = (ConsumerKind::Cluster, id);
     match context.vault.delete_consumer(&permit, place, &unprotected) {
-        Ok(()) => Ok(reply::done()),
+        Ok(()) => Ok(reply::done().detail(format!("cluster:{id}"))),
         Err(VaultError::Invalid(wrong)) if wrong.field == PROTECTED => {
             Err(reply::forbidden("the cluster is protected, it can not be deleted"))
         }

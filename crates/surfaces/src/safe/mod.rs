@@ -17,8 +17,9 @@ mod show;
 mod users;
 mod workspaces;
 
-use domain::{NamePattern, Namespace, ProjectionMode, ProjectionRule};
+use domain::{NamePattern, Namespace, ProjectionMode, ProjectionRule, SecretType};
 use http::Method;
+use vault::HomeLabels;
 
 use crate::{Access, Answer, Context, Request, Route, Surface, Trouble};
 
@@ -104,6 +105,19 @@ pub fn home_rule(namespace: Namespace) -> ProjectionRule {
     let mode = ProjectionMode::Each;
     let rule = ProjectionRule::new(mode, namespace, NamePattern::default_for(mode));
     ProjectionRule { secret_labels: true, ..rule }
+}
+
+/// The labels by which the platform knows its secrets, which nobody else sets.
+pub fn home_labels() -> HomeLabels {
+    let kinds = [SecretType::Opaque, SecretType::Registry, SecretType::Ssh].into_iter();
+    let named = kinds.filter_map(|kind| Some((kind, params::Kind::of(kind)?.as_str().to_owned())));
+    HomeLabels {
+        reserved: secret_body::RESERVED.map(str::to_owned).into(),
+        kind: "primus-safe.secret.type".to_owned(),
+        kinds: named.collect(),
+        name: "primus-safe.display.name".to_owned(),
+        owner: "primus-safe.user.id".to_owned(),
+    }
 }
 
 /// Reads a body as each of those that the platform's clients send.

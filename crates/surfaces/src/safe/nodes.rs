@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vault::{ConsumerKind, ConsumerView, NewConsumer, VaultError};
 
 use super::body::Body;
-use super::clusters::{SSH, administer, refused, secret};
+use super::clusters::{SSH, administer, refused, secret, told};
 use super::{reply, show};
 use crate::{Answer, Context, Request, Trouble};
 
@@ -99,7 +99,10 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
         image: None,
     };
     match context.vault.create_consumer(&permit, &node) {
-        Ok(_) => Ok(reply::ok(&json!({ "nodeId": new.name }))),
+        Ok(made) => {
+            let answer = reply::ok(&json!({ "nodeId": new.name }));
+            Ok(answer.detail(told(context, &made)))
+        }
         Err(error) => Err(refused(error, NODES, &new.name)),
     }
 }
@@ -110,7 +113,7 @@ pub(super) fn delete(context: &Context<'_>, request: &Request) -> Result<Answer,
     let id = show::id(request.name("id"), "nodeId")?;
     let gone = context.vault.delete_consumer(&permit, (ConsumerKind::Node, id), &|_| Ok(()));
     gone.map_err(|error| about(id, error))?;
-    Ok(reply::done())
+    Ok(reply::done().detail(format!("node:{id}")))
 }
 
 /// Ids that name nothing are not repeated.

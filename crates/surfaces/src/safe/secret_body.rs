@@ -12,13 +12,12 @@ use crate::{Request, Trouble};
 /// The longest name: it is also the value of a label.
 const MAX_NAME: usize = 63;
 /// What the platform's own labels begin with; nobody else sets those.
-pub(super) const RESERVED: &str = "primus-safe.";
-/// The label that holds the type.
-pub(super) const TYPE: &str = "primus-safe.secret.type";
-/// The label that holds the identity of who made the secret.
-pub(super) const USER: &str = "primus-safe.user.id";
-/// The label that holds the name.
-pub(super) const NAME: &str = "primus-safe.display.name";
+pub(super) const RESERVED: [&str; 2] = ["primus-safe.", "primus-safe/"];
+
+/// Whether a label is the platform's own.
+pub(super) fn is_reserved(key: &str) -> bool {
+    RESERVED.iter().any(|prefix| key.starts_with(prefix))
+}
 
 /// A secret to be made, as far as it is looked at before anybody's rights are.
 pub(super) struct New {
@@ -84,15 +83,10 @@ fn unique(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-/// Labels as they are kept: those that were sent, with the platform's own.
-pub(super) fn labels(
-    sent: &BTreeMap<String, String>,
-    own: impl IntoIterator<Item = (&'static str, String)>,
-) -> Result<Labels, Invalid> {
-    let sent = sent.iter().filter(|(key, _)| !key.starts_with(RESERVED));
-    let sent = sent.map(|(key, value)| (key.clone(), value.clone()));
-    let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
-    Labels::parse(sent.chain(own).collect())
+/// Labels as they were sent, without what is the platform's own.
+pub(super) fn labels(sent: &BTreeMap<String, String>) -> Result<Labels, Invalid> {
+    let sent = sent.iter().filter(|(key, _)| !is_reserved(key));
+    Labels::parse(sent.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
 /// Reads a body as a creation and as a change.
@@ -103,6 +97,6 @@ pub(super) fn fuzz(request: &Request) -> Result<(), Trouble> {
     let kind = new.checked_kind()?;
     params::payload(kind, &new.params)?;
     new.checked_name()?;
-    labels(&new.labels, []).map_err(|wrong| unprocessable(&wrong))?;
+    labels(&new.labels).map_err(|wrong| unprocessable(&wrong))?;
     change
 }

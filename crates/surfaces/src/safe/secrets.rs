@@ -17,7 +17,7 @@ use vault::{
 };
 
 use super::params::{self, Kind};
-use super::secret_body::{Change, NAME, New, RESERVED, TYPE, USER, labels};
+use super::secret_body::{Change, New, is_reserved, labels};
 use super::{reply, show};
 use crate::{Answer, Context, Outcome, Request, Touched, Trouble};
 
@@ -42,7 +42,9 @@ struct Item {
 
 fn item(context: &Context<'_>, view: &SecretView, kind: Kind) -> Item {
     let head = &view.head;
-    let workspaces = head.bindings.iter().map(|binding| binding.project.project.to_string());
+    let bound = head.bindings.iter().map(|binding| &binding.project);
+    let workspaces = bound.filter(|project| show::is_workspace(context, project));
+    let workspaces = workspaces.map(|project| project.project.to_string());
     Item {
         secret_id: head.path.name.to_string(),
         secret_name: head.path.name.to_string(),
@@ -60,7 +62,7 @@ pub(super) fn list(context: &Context<'_>, request: &Request) -> Result<Answer, T
     context.is_about_project(&context.settings.safe_project);
     let filter = Filter::read(context, request)?;
     let (actor, vault) = (context.actor()?, context.vault);
-    let wanted = |head: &Head| filter.takes(head);
+    let wanted = |head: &Head| filter.takes(context, head);
     let found = match &filter.workspace {
         Some(Workspace::Unknown) => Vec::new(),
         Some(Workspace::Of(project)) => vault.common_secrets(actor, Some(project), &wanted)?,
@@ -116,14 +118,16 @@ impl Filter {
             kinds: kinds.map(|text| text.split(',').filter_map(Kind::parse).collect()),
             workspace,
             // The platform's own are not selected by.
-            labels: pairs.chain(object).filter(|(key, _)| !key.starts_with(RESERVED)).collect(),
+            labels: pairs.chain(object).filter(|(key, _)| !is_reserved(key)).collect(),
         })
     }
 
-    fn takes(&self, head: &Head) -> bool {
+    fn takes(&self, context: &Context<'_>, head: &Head) -> bool {
         let Some(kind) = Kind::of(head.kind) else { return false };
         let of_kind = self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind));
-        let unbound = !matches!(self.workspace, Some(Workspace::None)) || head.bindings.is_empty();
+        let mut bound = head.bindings.iter().map(|binding| &binding.project);
+        let unbound = !matches!(self.workspace, Some(Workspace::None))
+            || !bound.any(|project| show::is_workspace(context, project));
         let has = |(key, value): &(String, String)| head.labels.as_map().get(key) == Some(value);
         of_kind && unbound && self.labels.iter().all(has)
     }
@@ -160,24 +164,30 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
     let (payload, groups) = params::payload(kind, &new.params)?;
     let path = SecretPath { project: home.clone(), name: new.checked_name()? };
     context.is_about(&path);
-    let own = [
-        (TYPE, kind.as_str().to_owned()),
-        (NAME, new.name.clone()),
-        (USER, actor.subject().map(|subject| subject.uid().to_string()).unwrap_or_default()),
-    ];
-    let own = own.into_iter().filter(|(_, value)| !value.is_empty());
     let secret = NewSecret {
-        labels: labels(&new.labels, own).map_err(|wrong| reply::unprocessable(&wrong))?,
+        labels: labels(&new.labels).map_err(|wrong| reply::unprocessable(&wrong))?,
         annotations: annotated(&Annotations::default(), groups)?,
         ..NewSecret::of(First::Version(payload))
     };
     match context.vault.create_common_secret(actor, &path, &projects, secret) {
         Ok(view) => {
             let id = path.name.as_str();
-            Ok(reply::ok(&json!({ "secretId": id })).about(Touched::done(&view)))
+            let answer = reply::ok(&json!({ "secretId": id })).about(Touched::done(&view));
+            Ok(bound_to(answer, Some(&new.workspaces)))
         }
         Err(VaultError::AlreadyExists) => Err(reply::exists(SECRETS, path.name.as_str())),
         Err(error) => Err(refused(actor, error.into(), "create", &new.workspaces)),
+    }
+}
+
+/// An answer that tells the audit log to which workspaces the secret is bound by it.
+fn bound_to(answer: Answer, workspaces: Option<&Vec<String>>) -> Answer {
+    match workspaces {
+        None => answer,
+        Some(ids) => {
+            let ids = show::some(ids.iter().map(String::as_str));
+            answer.detail(format!("workspaces: {ids}"))
+        }
     }
 }
 
@@ -252,7 +262,7 @@ pub(super) fn show(context: &Context<'_>, request: &Request) -> Result<Answer, T
     let Some(kind) = Kind::of(view.head.kind) else {
         return Err(about(&path, VaultError::NotFound));
     };
-    let own = view.head.labels.as_map().iter().filter(|(key, _)| !key.starts_with(RESERVED));
+    let own = view.head.labels.as_map().iter().filter(|(key, _)| !is_reserved(key));
     let labels: BTreeMap<_, _> = own.collect();
     let more = json!({ "params": params, "labels": labels });
     Ok(reply::ok(&show::with(json!(item(context, &view, kind)), more)).about(Touched::done(&view)))
@@ -276,14 +286,18 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
         _ => Err(Invalid::new("params", "must be of the secret's own type, which never changes")),
     };
     let reannotate = |old: &Annotations| annotated(old, groups.clone().flatten());
-    let relabel = |old: &Labels| relabelled(old, change.labels.as_ref());
-    let wanted = |old: &[Binding]| wanted(old, targets.as_deref().unwrap_or_default());
+    let relabel = |old: &Labels| change.labels.as_ref().map_or_else(|| Ok(old.clone()), labels);
+    let wanted = |old: &[Binding]| wanted(context, old, targets.as_deref().unwrap_or_default());
     let may_bind = |to: &ProjectPath, _| {
         let creates = decide::<Create, _>(actor, to.clone(), context.now());
         creates.map_err(VaultError::NotPermitted)?;
         context.vault.permit_owner_binding(actor, &path, to)
     };
     let may_unbind = |_: &ProjectPath| {
+        // What is left for no workspace is made by who may make such secrets.
+        if ids.is_empty() {
+            context.vault.permit_common(actor, &path, &[])?;
+        }
         let share = context.vault.permit::<Share>(actor, path.clone())?;
         Ok(UnbindingPermit::Secret(share))
     };
@@ -300,25 +314,25 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
         return Ok(reply::done());
     }
     match context.vault.update_secret(&permit, &wanted) {
-        Ok(view) => Ok(reply::done().about(Touched::done(&view))),
+        Ok(view) => {
+            let answer = reply::done().about(Touched::done(&view));
+            Ok(bound_to(answer, change.workspaces.as_ref()))
+        }
         Err(error @ VaultError::NotFound) => Err(about(&path, error)),
         Err(error) => Err(refused(actor, error.into(), "create", &ids)),
     }
 }
 
-fn relabelled(old: &Labels, sent: Option<&BTreeMap<String, String>>) -> Result<Labels, Invalid> {
-    let Some(sent) = sent else { return Ok(old.clone()) };
-    let value = |key: &'static str| old.as_map().get(key).map(|value| (key, value.clone()));
-    labels(sent, [TYPE, USER, NAME].into_iter().filter_map(value))
-}
-
-/// These workspaces and no others. A binding that an administrator of one made stays as it is.
-fn wanted(old: &[Binding], projects: &[ProjectPath]) -> Targets {
+/// These workspaces and no others. A binding that an administrator of one made stays as it is, and so
+/// does one to a project that is no workspace here, which other interfaces make.
+fn wanted(context: &Context<'_>, old: &[Binding], projects: &[ProjectPath]) -> Targets {
     let kind = |project: &ProjectPath| {
         let found = old.iter().find(|binding| binding.project == *project);
         found.map_or(BindingKind::Owner, |binding| binding.kind)
     };
-    projects.iter().map(|project| (project.clone(), kind(project))).collect()
+    let named = projects.iter().map(|project| (project.clone(), kind(project)));
+    let others = old.iter().filter(|binding| !show::is_workspace(context, &binding.project));
+    named.chain(others.map(|binding| (binding.project.clone(), binding.kind))).collect()
 }
 
 /// Deletes a secret; what pulled images with it does so no more.

@@ -44,8 +44,25 @@ pub(super) fn user_name(context: &Context<'_>, view: &SecretView) -> String {
 pub(super) fn workspace(context: &Context<'_>, id: &str) -> Option<ProjectPath> {
     let project = ProjectName::parse(id).ok()?;
     let path = ProjectPath { org: OrgName::default_org(), project };
-    let is_one = path != context.settings.safe_project && !context.vault.is_personal(&path);
-    is_one.then_some(path)
+    is_workspace(context, &path).then_some(path)
+}
+
+/// Whether a project is a workspace, or would be one.
+pub(super) fn is_workspace(context: &Context<'_>, path: &ProjectPath) -> bool {
+    path.org == OrgName::default_org()
+        && *path != context.settings.safe_project
+        && !context.vault.is_personal(path)
+}
+
+/// Names for the audit log: the first ten, and how many more.
+pub(super) fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 10;
+    let more = names.len().saturating_sub(SHOWN);
+    let mut shown: Vec<_> = names.take(SHOWN).map(str::to_owned).collect();
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
 }
 
 /// An identity in a path, without white space around it.

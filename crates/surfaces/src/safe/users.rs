@@ -212,7 +212,9 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
         }
         Err(error) => return Err(error.into()),
     };
-    Ok(reply::ok(&json!({ "id": made.uid.to_string() })).detail(format!("user:{name}")))
+    let told = show::some(new.workspaces.iter().map(String::as_str));
+    let answer = reply::ok(&json!({ "id": made.uid.to_string() }));
+    Ok(answer.detail(format!("user:{name}; workspaces: {told}")))
 }
 
 fn field(wrong: domain::Invalid, at: &str) -> Trouble {
@@ -260,6 +262,24 @@ impl Change {
     }
 }
 
+impl Change {
+    /// What changes, for the audit log.
+    fn told(&self) -> String {
+        let roles = self.roles.as_ref().map(|roles| {
+            format!("; roles: {}", show::some(roles.iter().map(|role| role.as_str())))
+        });
+        let workspaces = self
+            .workspaces
+            .as_ref()
+            .map(|ids| format!("; workspaces: {}", show::some(ids.iter().map(String::as_str))));
+        let disabled = self.disabled.map(|disabled| match disabled {
+            true => "; shut out".to_owned(),
+            false => "; let in".to_owned(),
+        });
+        roles.into_iter().chain(workspaces).chain(disabled).collect()
+    }
+}
+
 /// Replaces a user's roles, workspaces or password, or freezes them; an administrator's act. People
 /// change their own password over Tresor's own interface, which wants the present one.
 pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
@@ -300,9 +320,10 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
         VaultError::LastAdministrator => {
             reply::conflict("nobody would be left who administers the platform")
         }
+        VaultError::Invalid(wrong) if wrong.field == "rights" => field(wrong, "workspaces"),
         other => reply::about(USERS, name.as_str(), other),
     })?;
-    Ok(reply::done().detail(format!("user:{name}")))
+    Ok(reply::done().detail(format!("user:{name}{}", change.told())))
 }
 
 /// Removes a user; an administrator's act.

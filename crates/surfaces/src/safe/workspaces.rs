@@ -8,11 +8,13 @@ use domain::{
     ProjectionMode, ProjectionRule, SecretName, SecretPath,
 };
 use serde_json::{Value, json};
-use vault::{ConsumerKind, ConsumerView, NewProject, VaultError, WorkspaceChange};
+use vault::{
+    ConsumerKind, ConsumerView, NewProject, VaultError, WorkspaceChange, WorkspaceChanged,
+};
 
 use super::body::Body;
 use super::{reply, show, users};
-use crate::{Answer, Context, Request, Trouble};
+use crate::{Answer, Context, Request, Touched, Trouble};
 
 /// What the platform calls them in refusals.
 const WORKSPACES: &str = "workspaces";
@@ -46,18 +48,21 @@ pub(super) fn names(
     Ok(named.collect())
 }
 
-/// A workspace as the platform shows one; with its image secrets where it is shown alone.
-fn view(context: &Context<'_>, found: &ConsumerView, alone: bool) -> Result<Value, Trouble> {
+/// Who manages which workspace, as far as one sees it.
+type Managers = BTreeMap<ProjectPath, Vec<String>>;
+
+/// A workspace as the platform shows one; with its image secrets where it is shown alone. Who does
+/// not list its secrets does not see who manages it, either.
+fn view(
+    context: &Context<'_>,
+    found: &ConsumerView,
+    managers: &Managers,
+    alone: bool,
+) -> Result<Value, Trouble> {
     let kept = |key: &str| found.annotations.text(key).unwrap_or_default().to_owned();
     let path = show::workspace(context, &found.name).ok_or(VaultError::NotFound)?;
-    let actor = context.actor()?;
-    // Who does not list the workspace's secrets does not see who manages it, either.
-    let managers = match context.vault.managers(actor, &path) {
-        Ok(names) => names,
-        Err(VaultError::NotPermitted(_)) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let managers = managers.iter().filter_map(|name| context.vault.user_known_by(name));
+    let managers = managers.get(&path).into_iter().flatten();
+    let managers = managers.filter_map(|name| context.vault.user_known_by(name));
     let managers: Vec<_> = managers.map(users::entry).collect();
     let name = found.annotations.text(NAME).unwrap_or(&found.name);
     let body = json!({
@@ -90,14 +95,17 @@ pub(super) fn list(context: &Context<'_>, request: &Request) -> Result<Answer, T
     let shown = found.iter().filter(|view| show::workspace(context, &view.name).is_some());
     let shown =
         shown.filter(|view| of_cluster.is_none_or(|id| view.annotations.text(CLUSTER) == Some(id)));
-    let items = shown.map(|found| view(context, found, false)).collect::<Result<Vec<_>, _>>()?;
+    let managers = context.vault.managers(context.actor()?);
+    let items =
+        shown.map(|found| view(context, found, &managers, false)).collect::<Result<Vec<_>, _>>()?;
     Ok(reply::ok(&show::list(&items)))
 }
 
 /// One workspace.
 pub(super) fn show(context: &Context<'_>, request: &Request) -> Result<Answer, Trouble> {
     let path = path(context, request)?;
-    Ok(reply::ok(&view(context, &found(context, &path)?, true)?))
+    let managers = context.vault.managers(context.actor()?);
+    Ok(reply::ok(&view(context, &found(context, &path)?, &managers, true)?))
 }
 
 fn found(context: &Context<'_>, path: &ProjectPath) -> Result<ConsumerView, Trouble> {
@@ -185,7 +193,7 @@ pub(super) fn create(context: &Context<'_>, request: &Request) -> Result<Answer,
         NewProject { rules: vec![mirror_rule(namespace)?], keep_versions: None, annotations: kept };
     let change = wanted.change(context)?;
     match context.vault.create_workspace(actor, &path, &new, &change) {
-        Ok(_) => Ok(reply::ok(&json!({ "workspaceId": id }))),
+        Ok(changed) => Ok(told(reply::ok(&json!({ "workspaceId": id })), &change, &changed)),
         Err(VaultError::AlreadyExists) => Err(reply::exists(WORKSPACES, &id)),
         Err(error) => Err(refused(error, &id)),
     }
@@ -201,6 +209,9 @@ fn mirror_rule(namespace: Namespace) -> Result<ProjectionRule, Invalid> {
 fn refused(error: VaultError, id: &str) -> Trouble {
     match error {
         VaultError::Invalid(wrong) => reply::bad_field(&wrong),
+        VaultError::TooLarge => reply::bad(
+            "imageSecretIds and managers: must change fewer at once, in several requests",
+        ),
         // The workspace is there by now: it is one of the secrets that is not.
         VaultError::NotFound | VaultError::NotPermitted(Denied::NotVisible) => {
             reply::about("secrets", "of imageSecretIds", error)
@@ -225,8 +236,24 @@ pub(super) fn update(context: &Context<'_>, request: &Request) -> Result<Answer,
     change.annotations = wanted.description.as_ref().map(|_| &described as vault::Reannotate<'_>);
     let id = path.project.as_str();
     match context.vault.change_workspace(context.actor()?, &path, &change) {
-        Ok(_) => Ok(reply::done()),
+        Ok(changed) => Ok(told(reply::done(), &change, &changed)),
         Err(error) => Err(refused(error, id)),
+    }
+}
+
+/// An answer with what the audit log is to say: who manages the workspace now, and each secret that
+/// is bound to it otherwise than before.
+fn told(answer: Answer, change: &WorkspaceChange<'_>, changed: &WorkspaceChanged) -> Answer {
+    let secrets = changed.secrets.iter();
+    let answer = secrets.fold(answer, |answer, secret| answer.about(Touched::done(secret)));
+    let managers = change
+        .managers
+        .as_ref()
+        .map(|names| format!("managers: {}", show::some(names.iter().map(PrincipalName::as_str))));
+    let bound = (!changed.secrets.is_empty()).then(|| "image secrets".to_owned());
+    match bound.into_iter().chain(managers).collect::<Vec<_>>() {
+        said if said.is_empty() => answer,
+        said => answer.detail(format!("workspace {}: {}", changed.workspace.name, said.join("; "))),
     }
 }
 
