@@ -104,13 +104,7 @@ impl Filter {
                 Some(project) => Workspace::Of(project),
                 None => Workspace::Unknown,
             });
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
-        for (name, value) in query {
-            let key = name.strip_prefix("labels[").and_then(|rest| rest.strip_suffix(']'));
-            if let Some(key) = key.filter(|key| !pairs.iter().any(|(known, _)| known == key)) {
-                pairs.push((key, value));
-            }
-        }
+        let pairs = label_pairs(query)?;
         let object = request.parameter("labels").filter(|_| pairs.is_empty());
         let object = object.map(label_object).transpose()?.unwrap_or_default();
         let pairs = pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -133,17 +127,35 @@ impl Filter {
     }
 }
 
+/// `labels[KEY]=VALUE`, the first of each key.
+fn label_pairs(query: &[(String, String)]) -> Result<Vec<(&str, &str)>, Trouble> {
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in query {
+        let key = name.strip_prefix("labels[").and_then(|rest| rest.strip_suffix(']'));
+        // One in another is no text.
+        if key.is_some_and(|key| key.contains(['[', ']'])) {
+            return Err(no_labels());
+        }
+        if let Some(key) = key.filter(|key| !pairs.iter().any(|(known, _)| known == key)) {
+            pairs.push((key, value));
+        }
+    }
+    Ok(pairs)
+}
+
+fn no_labels() -> Trouble {
+    reply::bad("invalid query: labels must be a JSON object of texts, or labels[KEY]=VALUE")
+}
+
 /// `labels` as one JSON object, the other way to write them.
 fn label_object(text: &str) -> Result<Vec<(String, String)>, Trouble> {
-    let wrong =
-        || reply::bad("invalid query: labels must be a JSON object of texts, or labels[KEY]=VALUE");
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let Ok(Value::Object(members)) = serde_json::from_str(text) else { return Err(wrong()) };
+    let Ok(Value::Object(members)) = serde_json::from_str(text) else { return Err(no_labels()) };
     let text = |(key, value)| match value {
         Value::String(text) => Ok((key, text)),
-        _ => Err(wrong()),
+        _ => Err(no_labels()),
     };
     members.into_iter().map(text).collect()
 }
@@ -393,4 +405,21 @@ fn with(trouble: Trouble, touched: Touched) -> Trouble {
 
 fn about(path: &SecretPath, error: VaultError) -> Trouble {
     reply::about(SECRETS, path.name.as_str(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_texts_by_key_and_nothing_deeper() {
+        let query = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let flat = query(&[("labels[a]", "1"), ("labels[a]", "2"), ("labels[b]", "")]);
+        assert_eq!(label_pairs(&flat).ok(), Some(vec![("a", "1"), ("b", "")]));
+        for name in ["labels[a][b]", "labels[a][]", "labels[[a]]"] {
+            assert!(label_pairs(&query(&[(name, "1")])).is_err(), "{name}");
+        }
+    }
 }
