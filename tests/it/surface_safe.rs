@@ -215,11 +215,11 @@ fn rights_and_references_that_are_given_are_in_the_audit_log() {
     assert_eq!(
         told(),
         [
-            record("updateUser", "", "user:bob; roles: admin; workspaces: w; let in"),
+            record("updateUser", "bob", "user:bob; roles: admin; workspaces: w; let in"),
             record("updateWorkspace", &pull, "workspace w: image secrets; managers: bob"),
             record("createCluster", "", &format!("cluster:c; ssh {home}/key; image {pull}")),
             record("createNode", "", &format!("node:n; ssh {home}/key")),
-            record("deleteNode", "", "node:n"),
+            record("deleteNode", "n", "node:n"),
             record("updateSecret", &format!("{home}/key"), "workspaces: w"),
         ]
     );
