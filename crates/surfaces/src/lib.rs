@@ -30,8 +30,8 @@ mod trouble;
 pub use answer::{Answer, Outcome, Touched};
 pub use request::Request;
 pub use route::{
-    APOLO_NAMES, Access, Context, DIGITALHUB_NAMES, Job, JobError, Jobs, Place, Route, Settings,
-    Surface, Unauthenticated, surfaces,
+    APOLO_NAMES, Access, Context, DIGITALHUB_NAMES, Handler, Job, JobError, Jobs, Place, Route,
+    Settings, Surface, Unauthenticated, surfaces,
 };
 pub use safe::{home_labels as safe_home_labels, home_rule as safe_home_rule};
 pub use trouble::Trouble;

@@ -48,7 +48,22 @@ pub struct Route {
     pub access: Access,
     /// What it does, on a thread that may block. It is called again when the actor's rights changed
     /// while it ran; then nothing of it happened.
-    pub handler: fn(&Context<'_>, &Request) -> Result<Answer, Trouble>,
+    pub handler: Handler,
+}
+
+/// What a route does.
+pub type Handler = fn(&Context<'_>, &Request) -> Result<Answer, Trouble>;
+
+impl Route {
+    /// A route for anybody who shows who they are.
+    pub(crate) const fn known(
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        handler: Handler,
+    ) -> Self {
+        Self { method, path, operation, access: Access::Known, handler }
+    }
 }
 
 /// Who may ask.

@@ -41,21 +41,21 @@ const AUTH: &str = "/api/auth";
 const CONFIGURATION: &str = "/.well-known/configuration";
 
 static ROUTES: [Route; 16] = [
-    route(Method::GET, PROJECTS, "listProjects", projects::list),
-    route(Method::POST, PROJECTS, "createProject", projects::create),
-    route(Method::GET, PROJECT, "getProject", projects::show),
-    route(Method::PUT, PROJECT, "updateProject", projects::update),
-    route(Method::DELETE, PROJECT, "deleteProject", projects::delete),
-    route(Method::GET, SECRETS, "listSecrets", secrets::list),
-    route(Method::POST, SECRETS, "createSecret", secrets::create),
-    route(Method::DELETE, SECRETS, "deleteSecretByName", secrets::delete_by_name),
-    route(Method::GET, DATA, "readSecretData", data::read),
-    route(Method::PUT, DATA, "writeSecretData", data::write),
-    route(Method::GET, SECRET, "getSecret", secrets::show),
-    route(Method::PUT, SECRET, "updateSecret", secrets::update),
-    route(Method::DELETE, SECRET, "deleteSecret", secrets::delete),
-    route(Method::GET, AUTH, "getAccount", account::show),
-    route(Method::POST, AUTH, "getAccount", account::show),
+    Route::known(Method::GET, PROJECTS, "listProjects", projects::list),
+    Route::known(Method::POST, PROJECTS, "createProject", projects::create),
+    Route::known(Method::GET, PROJECT, "getProject", projects::show),
+    Route::known(Method::PUT, PROJECT, "updateProject", projects::update),
+    Route::known(Method::DELETE, PROJECT, "deleteProject", projects::delete),
+    Route::known(Method::GET, SECRETS, "listSecrets", secrets::list),
+    Route::known(Method::POST, SECRETS, "createSecret", secrets::create),
+    Route::known(Method::DELETE, SECRETS, "deleteSecretByName", secrets::delete_by_name),
+    Route::known(Method::GET, DATA, "readSecretData", data::read),
+    Route::known(Method::PUT, DATA, "writeSecretData", data::write),
+    Route::known(Method::GET, SECRET, "getSecret", secrets::show),
+    Route::known(Method::PUT, SECRET, "updateSecret", secrets::update),
+    Route::known(Method::DELETE, SECRET, "deleteSecret", secrets::delete),
+    Route::known(Method::GET, AUTH, "getAccount", account::show),
+    Route::known(Method::POST, AUTH, "getAccount", account::show),
     Route {
         method: Method::GET,
         path: CONFIGURATION,
@@ -64,17 +64,6 @@ static ROUTES: [Route; 16] = [
         handler: account::configuration,
     },
 ];
-
-type Handler = fn(&Context<'_>, &crate::Request) -> Result<crate::Answer, Trouble>;
-
-const fn route(
-    method: Method,
-    path: &'static str,
-    operation: &'static str,
-    handler: Handler,
-) -> Route {
-    Route { method, path, operation, access: Access::Known, handler }
-}
 
 /// How often an act begins anew because the secret changed under it.
 const ATTEMPTS: usize = 16;

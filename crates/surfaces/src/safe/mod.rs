@@ -21,7 +21,7 @@ use domain::{NamePattern, Namespace, ProjectionMode, ProjectionRule, SecretType}
 use http::Method;
 use vault::HomeLabels;
 
-use crate::{Access, Answer, Context, Request, Route, Surface, Trouble};
+use crate::{Access, Route, Surface};
 
 /// The interface of Primus-SaFE.
 pub(crate) static SURFACE: Surface = Surface {
@@ -49,30 +49,30 @@ const USERS: &str = "/api/v1/users";
 const USER: &str = "/api/v1/users/{id}";
 
 static ROUTES: [Route; 26] = [
-    route(Method::GET, SECRETS, "listSecrets", secrets::list),
-    route(Method::POST, SECRETS, "createSecret", secrets::create),
-    route(Method::GET, SECRET, "getSecret", secrets::show),
-    route(Method::PATCH, SECRET, "updateSecret", secrets::update),
-    route(Method::DELETE, SECRET, "deleteSecret", secrets::delete),
-    route(Method::GET, WORKSPACES, "listWorkspaces", workspaces::list),
-    route(Method::POST, WORKSPACES, "createWorkspace", workspaces::create),
-    route(Method::GET, WORKSPACE, "getWorkspace", workspaces::show),
-    route(Method::PATCH, WORKSPACE, "updateWorkspace", workspaces::update),
-    route(Method::DELETE, WORKSPACE, "deleteWorkspace", workspaces::delete),
-    route(Method::GET, CLUSTERS, "listClusters", clusters::list),
-    route(Method::POST, CLUSTERS, "createCluster", clusters::create),
-    route(Method::GET, CLUSTER, "getCluster", clusters::show),
-    route(Method::PATCH, CLUSTER, "updateCluster", clusters::update),
-    route(Method::DELETE, CLUSTER, "deleteCluster", clusters::delete),
-    route(Method::GET, NODES, "listNodes", nodes::list),
-    route(Method::POST, NODES, "createNode", nodes::create),
-    route(Method::GET, NODE, "getNode", nodes::show),
-    route(Method::DELETE, NODE, "deleteNode", nodes::delete),
-    route(Method::GET, USERS, "listUsers", users::list),
-    route(Method::POST, USERS, "createUser", users::create),
-    route(Method::GET, USER, "getUser", users::show),
-    route(Method::PATCH, USER, "updateUser", users::update),
-    route(Method::DELETE, USER, "deleteUser", users::delete),
+    Route::known(Method::GET, SECRETS, "listSecrets", secrets::list),
+    Route::known(Method::POST, SECRETS, "createSecret", secrets::create),
+    Route::known(Method::GET, SECRET, "getSecret", secrets::show),
+    Route::known(Method::PATCH, SECRET, "updateSecret", secrets::update),
+    Route::known(Method::DELETE, SECRET, "deleteSecret", secrets::delete),
+    Route::known(Method::GET, WORKSPACES, "listWorkspaces", workspaces::list),
+    Route::known(Method::POST, WORKSPACES, "createWorkspace", workspaces::create),
+    Route::known(Method::GET, WORKSPACE, "getWorkspace", workspaces::show),
+    Route::known(Method::PATCH, WORKSPACE, "updateWorkspace", workspaces::update),
+    Route::known(Method::DELETE, WORKSPACE, "deleteWorkspace", workspaces::delete),
+    Route::known(Method::GET, CLUSTERS, "listClusters", clusters::list),
+    Route::known(Method::POST, CLUSTERS, "createCluster", clusters::create),
+    Route::known(Method::GET, CLUSTER, "getCluster", clusters::show),
+    Route::known(Method::PATCH, CLUSTER, "updateCluster", clusters::update),
+    Route::known(Method::DELETE, CLUSTER, "deleteCluster", clusters::delete),
+    Route::known(Method::GET, NODES, "listNodes", nodes::list),
+    Route::known(Method::POST, NODES, "createNode", nodes::create),
+    Route::known(Method::GET, NODE, "getNode", nodes::show),
+    Route::known(Method::DELETE, NODE, "deleteNode", nodes::delete),
+    Route::known(Method::GET, USERS, "listUsers", users::list),
+    Route::known(Method::POST, USERS, "createUser", users::create),
+    Route::known(Method::GET, USER, "getUser", users::show),
+    Route::known(Method::PATCH, USER, "updateUser", users::update),
+    Route::known(Method::DELETE, USER, "deleteUser", users::delete),
     Route {
         method: Method::POST,
         path: "/api/v1/login",
@@ -88,17 +88,6 @@ static ROUTES: [Route; 26] = [
         handler: session::logout,
     },
 ];
-
-type Handler = fn(&Context<'_>, &Request) -> Result<Answer, Trouble>;
-
-const fn route(
-    method: Method,
-    path: &'static str,
-    operation: &'static str,
-    handler: Handler,
-) -> Route {
-    Route { method, path, operation, access: Access::Known, handler }
-}
 
 /// The rule that puts the platform's secrets where the platform has them, with its labels.
 pub fn home_rule(namespace: Namespace) -> ProjectionRule {
@@ -122,7 +111,7 @@ pub fn home_labels() -> HomeLabels {
 
 /// Reads a body as each of those that the platform's clients send.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn fuzz(request: &Request) -> Vec<Result<(), Trouble>> {
+pub(crate) fn fuzz(request: &crate::Request) -> Vec<Result<(), crate::Trouble>> {
     vec![
         secret_body::fuzz(request),
         session::fuzz(request),
