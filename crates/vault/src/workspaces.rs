@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use authz::{
-    Actor, Administer, List, Right, Role, Scope, SeenProject, Share, WholeStore, decide, may_give,
+    Actor, Administer, List, Right, Role, Scope, SeenProject, Share, Subject, WholeStore, decide,
+    may_give,
 };
 use domain::{
     BindingKind, Invalid, OrgName, PrincipalName, ProjectName, ProjectPath, SecretPath, SecretType,
@@ -408,8 +409,12 @@ impl Vault {
 }
 
 impl Vault {
-    /// The identity of somebody who is known by `KIND:NAME`; nothing where they are gone.
+    /// The identity of somebody who is known by `KIND:NAME`; nothing where they are gone. A token that
+    /// belongs to nobody has no other name.
     fn owner_of_name(&self, full_name: &str) -> String {
+        if let Some(Subject::Token(_)) = Subject::parse(full_name) {
+            return full_name.to_owned();
+        }
         let parts = full_name.split_once(':');
         let kind = parts.and_then(|(kind, _)| PrincipalKind::parse(kind));
         let found = kind.zip(parts).and_then(|(kind, (_, name))| self.rights.named(kind, name));
