@@ -83,6 +83,14 @@ impl Commit {
         self
     }
 
+    /// Adds all of another commit, whose keys are others.
+    pub fn append(&mut self, other: Self) -> &mut Self {
+        self.preconditions.extend(other.preconditions);
+        self.writes.extend(other.writes);
+        self.events.extend(other.events);
+        self
+    }
+
     /// The bytes it brings.
     pub fn size(&self) -> usize {
         let writes = self.writes.iter();

@@ -195,9 +195,7 @@ impl Vault {
             draft.prune(kept.max(draft.head.versions.len().saturating_sub(1)));
             draft.head.updated_at = now;
             let (own, head) = self.complete(draft, ChangeKind::Modified)?;
-            commit.preconditions.extend(own.preconditions);
-            commit.writes.extend(own.writes);
-            commit.events.extend(own.events);
+            commit.append(own);
             heads.push(head);
         }
         let resource_version = self.wire(self.commit(commit, basis)?);

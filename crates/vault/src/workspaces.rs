@@ -302,9 +302,7 @@ impl Vault {
             }
             let (commit, head) = vault.complete(draft, ChangeKind::Modified)?;
             act.heads.push(head);
-            act.commit.preconditions.extend(commit.preconditions);
-            act.commit.writes.extend(commit.writes);
-            act.commit.events.extend(commit.events);
+            act.commit.append(commit);
             Ok(())
         };
         // What others than the common home have bound here has no name on these lists.
