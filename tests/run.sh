@@ -43,5 +43,5 @@ All tests passed in $((SECONDS - started)) s, compilation included. They ran aga
   - kubectl $("$KUBEBUILDER_ASSETS/kubectl" version --client 2>/dev/null | sed -n 's/^Client Version: //p')
   - $(strace -V | head -n 1)
   - Digital Hub's SDK 0.5.0 and 0.15.11, neuromation 20.12.7, apolo-cli 26.9.0
-and nothing was skipped.
+and nothing was skipped$([ "$(id -u)" = 0 ] || echo ", but for the look into the daemon's memory, which is root's alone").
 TEXT

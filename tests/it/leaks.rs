@@ -42,6 +42,11 @@ impl Marked {
         Self { what, spellings }
     }
 
+    /// All spellings.
+    pub(crate) fn spellings(&self) -> &[Vec<u8>] {
+        &self.spellings
+    }
+
     #[track_caller]
     pub(crate) fn is_not_in(&self, place: &str, bytes: &[u8]) {
         for spelling in &self.spellings {

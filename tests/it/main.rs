@@ -24,6 +24,7 @@ mod leaks;
 mod limits;
 mod lists;
 mod matrix;
+mod memory;
 mod native_api;
 mod observability;
 mod openapi;
