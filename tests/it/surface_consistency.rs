@@ -1,13 +1,13 @@
 //! A secret is the same one everywhere: whatever is done over one interface, all the others show what
 //! came of it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::client::{Actor, secret, secrets};
@@ -73,17 +73,6 @@ struct World {
     fresh: Fresh,
     admin: Actor,
 }
-
-static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let fresh = fresh_with(|serve| {
-        serve.args(["--blueprints-project", "default/ml", "--safe-project", "default/ml"]);
-    });
-    let admin = fresh.daemon.actor(fresh.admin.token());
-    World { fresh, admin }
-});
-
-/// So that no case meets the secrets of another.
-static CASES: AtomicU32 = AtomicU32::new(0);
 
 fn b64(text: &str) -> String {
     STANDARD.encode(text)
@@ -350,24 +339,31 @@ fn entity(name: &str) -> Value {
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if long() { 200 } else { 16 },
+#[test]
+fn what_is_done_through_one_interface_is_seen_through_all() {
+    let fresh = fresh_with(|serve| {
+        serve.args(["--blueprints-project", "default/ml", "--safe-project", "default/ml"]);
+    });
+    let world = World { admin: fresh.daemon.actor(fresh.admin.token()), fresh };
+    let cases = if long() { 200 } else { 16 };
+    let config = ProptestConfig {
+        cases,
         max_shrink_iters: 200,
         failure_persistence: None,
         ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn what_is_done_through_one_interface_is_seen_through_all(
-        acts in prop::collection::vec(act(), 1..16),
-    ) {
-        let prefix = format!("c{}-", CASES.fetch_add(1, Ordering::SeqCst));
+    };
+    // So that no case meets the secrets of another.
+    let case = Cell::new(0);
+    let ran = TestRunner::new(config).run(&prop::collection::vec(act(), 1..16), |acts| {
+        case.set(case.get() + 1);
+        let prefix = format!("c{}-", case.get());
         let name = |n: u8| format!("{prefix}{n}");
         for act in &acts {
-            WORLD.perform(&name, act);
-            WORLD.check(&prefix);
+            world.perform(&name, act);
+            world.check(&prefix);
         }
-        prop_assert!(WORLD.fresh.daemon.said().contains("serving"));
-    }
+        Ok(())
+    });
+    ran.unwrap();
+    assert!(world.fresh.daemon.said().contains("serving"));
 }
