@@ -13,6 +13,7 @@ mod secrets;
 mod stand_in;
 mod tokens;
 mod watch;
+mod whole_store;
 mod workloads;
 mod workspaces;
 
