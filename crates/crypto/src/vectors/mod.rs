@@ -1,10 +1,10 @@
 //! Makes the test vectors of `tests/vectors` again and compares. They are checked from outside, in
 //! `tests/it/vectors.rs`.
 
+mod gcm;
 mod keyring;
 mod metadata;
 mod payload;
-mod published;
 mod signature;
 mod steps;
 mod token;

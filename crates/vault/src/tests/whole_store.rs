@@ -9,7 +9,7 @@ use crypto::{Passphrase, PayloadContext};
 use domain::{Document, Fields, Malformed, PrincipalName, RegistryLogin};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use store::{Change, ConsumerKind};
+use store::{Change, ChangedObject, ConsumerKind};
 
 use super::*;
 
@@ -57,14 +57,31 @@ fn payloads() -> [(&'static str, Payload); 6] {
 }
 
 /// A store with something of everything, and two root keys.
-fn whole(root: Arc<RootKey>) -> (Home, Running) {
-    let mut home = Home::new();
-    let made = Keyring::open(&home.keyring, home.root.as_ref()).unwrap();
-    let made = Keyring::make(made.store_id(), root.as_ref(), home.clock.now()).unwrap();
+fn whole() -> (Home, Running) {
+    let root = Arc::new(RootKey::make().unwrap());
+    let made = Keyring::make(StoreId::make().unwrap(), root.as_ref(), MADE_AT).unwrap();
     let passphrase = Passphrase::from_text(PASSPHRASE).unwrap();
-    let (file, now) = (made.to_file(), home.clock.now());
-    home.keyring = Keyring::with_slot_added(&file, root.as_ref(), &passphrase, now).unwrap();
-    home.root = root;
+    let added = Keyring::with_slot_added(&made.to_file(), root.as_ref(), &passphrase, MADE_AT);
+    filled(Home::of(added.unwrap(), root))
+}
+
+/// Two such stores that differ in their identity alone: the test vectors have keyrings with the same
+/// keys, which none that is made at random has.
+fn two_with_the_same_keys() -> [(Home, Running); 2] {
+    let vectors = include_str!("../../../crypto/tests/vectors/payload.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    let vectors = vectors["vectors"].as_array().unwrap();
+    let root = vectors[0]["root"].as_str().unwrap();
+    ["base", "store"].map(|name| {
+        let vector = vectors.iter().find(|vector| vector["name"] == name).unwrap();
+        let digits = vector["keyring"].as_str().unwrap().as_bytes().chunks(2);
+        let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let root = Arc::new(RootKey::from_text(root).unwrap());
+        filled(Home::of(digits.map(byte).collect(), root))
+    })
+}
+
+fn filled(home: Home) -> (Home, Running) {
     let running = home.start();
     fill(&running, &home.clock);
     (home, running)
@@ -231,7 +248,7 @@ fn opened_by_hand(home: &Home, records: &[(Key, Vec<u8>)]) -> Result<Value, Stri
 
 #[test]
 fn a_reader_written_from_the_documents_alone_opens_every_record() {
-    let (home, running) = whole(Arc::new(RootKey::make().unwrap()));
+    let (home, running) = whole();
     let records = records(&running);
     let found = opened_by_hand(&home, &records).unwrap_or_else(|said| panic!("{said}"));
 
@@ -359,12 +376,10 @@ fn versions(
 }
 
 /// Every sealed record in the place of every other, of its own kind and of the others, of this store
-/// and of one that has the same names and the same root key: each opens in its own place alone.
+/// and of one that has the same names and the same keys: each opens in its own place alone.
 #[test]
 fn a_sealed_record_opens_in_no_place_but_its_own() {
-    let root = Arc::new(RootKey::make().unwrap());
-    let (_home, running) = whole(root.clone());
-    let (_other_home, other) = whole(root);
+    let [(_home, running), (_other_home, other)] = two_with_the_same_keys();
     let (sealed, foreign) = (sealed(&running), self::sealed(&other));
     assert_eq!(sealed.len(), foreign.len());
     for (at, (place, _)) in sealed.iter().enumerate() {
@@ -390,7 +405,7 @@ fn a_sealed_record_opens_in_no_place_but_its_own() {
 /// other version, and in its own as every other type.
 #[test]
 fn a_version_opens_as_no_other_version_and_as_no_other_type() {
-    let (_home, running) = whole(Arc::new(RootKey::make().unwrap()));
+    let (_home, running) = whole();
     let versions = versions(&running, &records(&running).into_iter().collect());
     assert!(versions.len() > 8);
     for (at, _, _) in &versions {
@@ -411,7 +426,7 @@ fn a_version_opens_as_no_other_version_and_as_no_other_type() {
 /// The same on the disk, under the vault's own acts: the heads change places, and then the versions.
 #[test]
 fn records_that_changed_places_on_the_disk_are_never_served() {
-    let (_home, running) = whole(Arc::new(RootKey::make().unwrap()));
+    let (_home, running) = whole();
     let names = ["document", "opaque", "registry", "s3", "ssh", "variable"];
     let uids = names.map(|name| running.secret(name).unwrap().head.uid);
     let rotate = |keys: &[Key]| {
@@ -444,4 +459,49 @@ fn records_that_changed_places_on_the_disk_are_never_served() {
         moved.iter().for_each(|keys| back(keys));
         names.iter().for_each(|name| reveal(name).unwrap());
     }
+}
+
+/// What FORMAT.md says is not stopped: a record is bound to its place, and not to a time. A value is,
+/// by the number of its version.
+#[test]
+fn an_older_record_in_its_own_place_opens_and_nothing_else_does() {
+    let (home, running) = whole();
+    let uid = running.secret("hf").unwrap().head.uid;
+    let token = running.mint(Role::Writer, Scope::Project(project("ml")));
+    let before: BTreeMap<_, _> = records(&running).into_iter().collect();
+    running.update("hf", "5").unwrap();
+    running.vault.revoke_token(&running.may(WholeStore), token.view.id).unwrap();
+    assert_eq!(running.reveal("hf", None).unwrap(), "5");
+    let after: BTreeMap<_, _> = records(&running).into_iter().collect();
+    let put = |records: &[(Key, &Vec<u8>)]| {
+        let mut commit = Commit::default();
+        for (key, value) in records {
+            commit.put(key.clone(), (*value).clone());
+        }
+        running.engine.commit(commit).unwrap();
+    };
+    // The older value in the place of the newer one, wrapped key and all.
+    let parts = |version| [Key::wrapped_key(uid, version), Key::payload(uid, version)];
+    let moved = parts(5).into_iter().zip(parts(4)).map(|(to, from)| (to, &after[&from]));
+    put(&moved.collect::<Vec<_>>());
+    refused!(running.reveal("hf", None), VaultError::Damaged);
+    put(&parts(5).map(|key| (key.clone(), &after[&key])));
+    assert_eq!(running.reveal("hf", None).unwrap(), "5");
+    // What was there before, each in its own place: the secret's head, and the token.
+    let head = Key::head(&secret("hf"));
+    put(&[(head.clone(), &before[&head])]);
+    assert_eq!(running.reveal("hf", None).unwrap(), "4");
+    let gone = before.iter().filter(|(key, _)| !after.contains_key(*key));
+    let mut back = Commit::default();
+    for (key, value) in gone.filter(|(key, _)| [0x09, 0x0a].contains(&kind(key))) {
+        back.put(key.clone(), value.clone());
+    }
+    assert_eq!(back.writes.len(), 2);
+    // The change log, which a start holds the records against, lies in the clear.
+    let (kind, object) = (ChangeKind::Added, ChangedObject::Token);
+    back.tell(Change { kind, object, uid: token.view.id, view: None }.encode());
+    running.engine.commit(back).unwrap();
+    assert!(running.vault.authenticate(&token.text).is_none(), "it was revoked in memory too");
+    drop(running);
+    assert!(home.start().vault.authenticate(&token.text).is_some());
 }

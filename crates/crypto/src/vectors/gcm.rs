@@ -32,7 +32,7 @@ fn seal(case: &Case, plaintext: &[u8]) -> [Vec<u8>; 2] {
 
 #[test]
 fn the_published_cases_hold_for_this_crate() {
-    for case in FILES.iter().flat_map(|file| published::read(file)) {
+    for case in FILES.iter().flat_map(published::read) {
         assert_eq!(open(&case), case.expected(), "{}", case.name);
         if let Some(plaintext) = case.expected() {
             assert_eq!(seal(&case, &plaintext), [case.sealed(), case.sealed()], "{}", case.name);
