@@ -4,9 +4,9 @@ crates/store/STORE.md alone, on pyca's cryptography.
 
     open_store.py --keyring FILE --records FILE [--root-key FILE] [--passphrase FILE]
 
-The records are a JSON object, each record's key to its value, both in hexadecimal, chunks put together. Each
-root key that is given must open its slot. Every record is opened and read to its last byte, or the script fails; what
-it found goes to standard output as JSON, values only as their SHA-256.
+The records are a JSON object, each record's key to its value, both in hexadecimal, chunks put together.
+Each root key that is given must open its slot. Every record is opened and read to its last byte, or the
+script fails; what it found goes to standard output as JSON, values only as their SHA-256.
 """
 
 import argparse
@@ -128,7 +128,8 @@ class Keyring:
         self.slots = [about for about, _ in found]
         opened = {key for _, key in found if key is not None}
         must(len(opened) == 1, "no slot opens, or they hold different keys")
-        must(sum(about["opened"] for about in self.slots) == (raw is not None) + (passphrase is not None), "a root key has no slot")
+        given = (raw is not None) + (passphrase is not None)
+        must(sum(about["opened"] for about in self.slots) == given, "a root key has no slot")
         keyring_key = opened.pop()
         must(gcm_open(keyring_key, label("tresor/2/keyring") + body, tag) == b"", "tag")
         self.keks = {
@@ -151,8 +152,8 @@ class Keyring:
             memory, iterations, lanes = parameters.u32(), parameters.u32(), parameters.u32()
             salt, key = parameters.raw(16), None
             if passphrase is not None:
-                derive = Argon2id(salt=salt, length=32, iterations=iterations, lanes=lanes, memory_cost=memory)
-                key = derive.derive(passphrase)
+                cost = {"iterations": iterations, "lanes": lanes, "memory_cost": memory}
+                key = Argon2id(salt=salt, length=32, **cost).derive(passphrase)
         parameters.end()
         about = {"id": id, "source": {1: "raw", 2: "argon2id"}[source], "opened": key is not None}
         associated = label("tresor/2/slot") + self.store + head
@@ -365,7 +366,8 @@ class Store:
             place = f"{CONSUMERS[rest[0]]}:{rest[1:].decode()}"
             self.found["consumers"][place] = self.metadata(key, record, consumer)
         elif kind not in (5, 6):
-            must(kind in (0, 1, 8, 0x0A, 0x0B, 0x0E, 0x11, 0x13), f"records of kind {kind:02x} are not described")
+            in_the_clear = (0, 1, 8, 0x0A, 0x0B, 0x0E, 0x11, 0x13)
+            must(kind in in_the_clear, f"records of kind {kind:02x} are not described")
             self.opened["in the clear"] += 1
 
     def version(self, found, version):

@@ -42,7 +42,8 @@ def nist(direction, text):
 
 def write(name, about, sources, cases):
     cases = list(cases)
-    sources = {pathlib.Path(path).name: hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() for path in sources}
+    digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
+    sources = {path.name: digest(path) for path in map(pathlib.Path, sources)}
     head = {"about": about, "sha256 of the sources": sources}
     lines = ",\n".join(json.dumps(case) for case in cases)
     text = json.dumps(head)[:-1] + ',\n"vectors": [\n' + lines + "\n]}\n"
