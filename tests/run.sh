@@ -10,7 +10,7 @@ cat <<TEXT
 This runs all tests of Tresor. What it gets first, where it is missing:
   - from Debian, with apt-get (as root or with sudo): gcc, strace, jq, rsync, make, dpkg-dev, xz-utils, python3-venv
   - into $CACHE/tresor-tests: etcd and kubectl, and a kube-apiserver built from Debian's sources; with pip, schemathesis,
-    and the real clients that the daemon serves: Digital Hub's SDK 0.5.0 and 0.15.11, neuromation 20.12.7, apolo-cli 26.9.0 (1 GB)
+    pyca's cryptography, and the real clients that the daemon serves: Digital Hub's SDK 0.5.0 and 0.15.11, neuromation 20.12.7, apolo-cli 26.9.0 (1 GB)
 It compiles into $CARGO_TARGET_DIR.
 On two cores the first run takes about 30 minutes, a quarter of it for kube-apiserver; a later one about 10.
 
@@ -28,6 +28,7 @@ fi
 KUBEBUILDER_ASSETS="$(tests/setup/kubernetes.sh)"
 export KUBEBUILDER_ASSETS
 tests/setup/schemathesis.sh >/dev/null
+tests/setup/cryptography.sh >/dev/null
 tests/setup/clients.sh >/dev/null
 
 # What cannot run fails instead of being skipped: everything it needs was just installed.

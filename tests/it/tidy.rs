@@ -118,6 +118,7 @@ fn every_test_that_a_document_names_exists() {
         "ARCHITECTURE.md",
         "SECURITY.md",
         "crates/audit/AUDIT.md",
+        "crates/crypto/FORMAT.md",
         "crates/store/STORE.md",
         "crates/surfaces/APOLO.md",
         "crates/surfaces/BLUEPRINTS.md",

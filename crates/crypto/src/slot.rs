@@ -140,7 +140,7 @@ impl Slot {
 }
 
 impl SlotHead {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         out.u8(self.id);
         match &self.source {

@@ -40,6 +40,7 @@ fn keyring_vectors_are_those_committed() {
     assert_eq!(file.len(), CHECKSUM + 32);
     let mut out = Vectors::new(
         "Keyring files. `-forged` vectors carry a fresh checksum, as an attacker would write it.",
+        steps::of_keyring,
     );
     out.add(
         "base",
@@ -64,7 +65,7 @@ fn keyring_vectors_are_those_committed() {
     add_forged_fields(&mut out, &file);
     add_forged_structure(&mut out, &fixture, &file);
     add_passphrase(&mut out, &fixture);
-    out.compare("keyring.txt");
+    out.compare("keyring.json");
 }
 
 fn add_plain_damage(out: &mut Vectors, file: &[u8]) {

@@ -14,7 +14,7 @@ fn metadata_vectors_are_those_committed() {
     let fixture = Fixture::make();
     let keyring = fixture.keyring(STORE, 2);
     let base = seal(&keyring, STORE_KEY, 20, "labels");
-    let mut out = Vectors::new("Metadata records.");
+    let mut out = Vectors::new("Metadata records.", steps::of_metadata);
     out.add(
         "base",
         "success",
@@ -86,5 +86,5 @@ fn metadata_vectors_are_those_committed() {
         "the same keys in another store",
         &[("keyring", hex(&fixture.file(OTHER_STORE, 2).encode()))],
     );
-    out.compare("metadata.txt");
+    out.compare("metadata.json");
 }

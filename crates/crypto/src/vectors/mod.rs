@@ -1,14 +1,17 @@
 //! Makes the test vectors of `tests/vectors` again and compares. They are checked from outside, in
 //! `tests/it/vectors.rs`.
 
+mod gcm;
 mod keyring;
 mod metadata;
 mod payload;
 mod signature;
+mod steps;
 mod token;
 
 use domain::Timestamp;
 
+use self::steps::{Fields, Steps};
 use crate::keyring_file::{Body, KekEntry, KekState, KeyEntry, KeyKind, KeyringFile};
 use crate::keys::{Kek, KeyBytes, KeyringKey};
 use crate::random::scripted;
@@ -16,19 +19,36 @@ use crate::slot::Slot;
 use crate::{KekId, Keyring, Passphrase, RootKey, StoreId, Unlock};
 
 /// A file of vectors. The first one is complete; the others inherit what they do not state.
-struct Vectors(String);
+struct Vectors {
+    about: String,
+    steps: fn(&Fields) -> Steps,
+    first: Fields,
+    vectors: Vec<String>,
+}
 
 impl Vectors {
-    fn new(about: &str) -> Self {
-        let about: String = about.lines().map(|line| format!("# {line}\n")).collect();
-        Self(format!("{about}# A vector inherits from the first one whatever it does not state.\n"))
+    fn new(about: &str, steps: fn(&Fields) -> Steps) -> Self {
+        let (about, first) = (about.to_owned(), Fields::new());
+        Self { about, steps, first, vectors: Vec::new() }
     }
 
+    /// Adds a vector with what it states, and with the steps that follow from it.
     fn add(&mut self, name: &str, expect: &str, comment: &str, fields: &[(&str, String)]) {
-        self.0 += &format!("\nname: {name}\nexpect: {expect}\ncomment: {comment}\n");
-        for (field, value) in fields {
-            self.0 += format!("{field}: {value}").trim_end();
-            self.0.push('\n');
+        let said = [("name", name), ("expect", expect), ("comment", comment)];
+        let said = said.map(|(field, value)| (field.to_owned(), value.to_owned()));
+        let fields = fields.iter().map(|(field, value)| ((*field).to_owned(), value.clone()));
+        let mut stated: Vec<_> = said.into_iter().chain(fields).collect();
+        let mut whole = self.first.clone();
+        whole.extend(stated.iter().cloned());
+        let follows = (self.steps)(&whole);
+        stated.extend(follows.into_iter().filter(|(field, value)| whole.get(field) != Some(value)));
+        let line = |(field, value): &(String, String)| {
+            format!("      {}: {}", serde_json::json!(field), serde_json::json!(value))
+        };
+        let lines: Vec<_> = stated.iter().map(line).collect();
+        self.vectors.push(format!("    {{\n{}\n    }}", lines.join(",\n")));
+        if self.vectors.len() == 1 {
+            self.first = stated.into_iter().collect();
         }
     }
 
@@ -36,10 +56,17 @@ impl Vectors {
     /// must still open. When the change is meant, run the test once with `UPDATE_VECTORS=1`.
     fn compare(&self, file: &str) {
         let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+        let inherits = "a vector has each field of the first one that it does not state";
+        let text = format!(
+            "{{\n  \"about\": {},\n  \"inherits\": {},\n  \"vectors\": [\n{}\n  ]\n}}\n",
+            serde_json::json!(self.about),
+            serde_json::json!(inherits),
+            self.vectors.join(",\n"),
+        );
         if std::env::var_os("UPDATE_VECTORS").is_some() {
-            std::fs::write(&path, &self.0).unwrap();
+            std::fs::write(&path, &text).unwrap();
         }
-        assert!(std::fs::read_to_string(&path).unwrap() == self.0, "{file} differs");
+        assert!(std::fs::read_to_string(&path).unwrap() == text, "{file} differs");
     }
 }
 

@@ -27,7 +27,8 @@ fn payload_vectors_are_those_committed() {
     let (second_wrap, second_payload) =
         (hex(second.wrapped_key.as_bytes()), hex(second.payload.as_bytes()));
 
-    let mut out = Vectors::new("Payload records and the wrap records of their keys.");
+    let mut out =
+        Vectors::new("Payload records and the wrap records of their keys.", steps::of_payload);
     out.add(
         "base",
         "success",
@@ -160,7 +161,7 @@ fn payload_vectors_are_those_committed() {
     }
     let other_store = fixture.keyring(OTHER_STORE, 2);
     refuse_layers(&mut refuse, "store", &seal(&other_store, &CONTEXT, 10, "value"));
-    out.compare("payload.txt");
+    out.compare("payload.json");
 }
 
 fn refuse_layers(

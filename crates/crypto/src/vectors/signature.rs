@@ -9,7 +9,8 @@ fn signature_vectors_are_those_committed() {
     let older = fixture.keyring(STORE, 1);
     let message = b"\x19tresor/1/audit-checkpoint and more";
     let audit = keyring.sign_audit(message);
-    let mut out = Vectors::new("Signatures. The newest key signs; an older token key verifies.");
+    let mut out =
+        Vectors::new("Signatures. The newest key signs; an older token key verifies.", steps::none);
     out.add(
         "base",
         "success",
@@ -20,6 +21,7 @@ fn signature_vectors_are_those_committed() {
             ("kind", "audit".to_owned()),
             ("id", "2".to_owned()),
             ("public", hex(&keyring.audit_key().bytes)),
+            ("seed", hex(fixture.audit_keys[1].as_bytes())),
             ("message", hex(message)),
             ("signature", hex(&audit)),
         ],
@@ -28,6 +30,7 @@ fn signature_vectors_are_those_committed() {
         [
             ("kind", "token".to_owned()),
             ("id", id.to_owned()),
+            ("seed", hex(fixture.token_keys[usize::from(id != "1")].as_bytes())),
             ("public", hex(&keyring.token_key().bytes)),
             ("message", hex(message)),
             ("signature", hex(&keyring.sign_token(message))),
@@ -52,5 +55,5 @@ fn signature_vectors_are_those_committed() {
         out.add(name, "refused", comment, &[("signature", hex(&signature))]);
     }
     out.add("message", "refused", "another message", &[("message", hex(&flipped(message, 30)))]);
-    out.compare("signature.txt");
+    out.compare("signature.json");
 }

@@ -20,8 +20,10 @@ fn token_vectors_are_those_committed() {
         ("token", keyring.make_jwt(claims).as_str().to_owned())
     };
     let good = keyring.make_jwt(&CLAIMS);
-    let mut out =
-        Vectors::new("Tokens. `now` is in seconds; `jti` is hexadecimal, as in the claims.");
+    let mut out = Vectors::new(
+        "Tokens. `now` is in seconds; `jti` is hexadecimal, as in the claims.",
+        steps::none,
+    );
     out.add(
         "base",
         "success",
@@ -60,5 +62,5 @@ fn token_vectors_are_those_committed() {
     ] {
         out.add(name, "refused", comment, &[("token", text)]);
     }
-    out.compare("token.txt");
+    out.compare("token.json");
 }

@@ -15,8 +15,8 @@ type Seal = fn(&[u8], &[u8], &[u8], &[u8]) -> Vec<u8>;
 /// One of the two implementations of AES-256-GCM.
 pub(crate) struct Library {
     pub(crate) name: &'static str,
-    open: Open,
-    seal: Seal,
+    pub(crate) open: Open,
+    pub(crate) seal: Seal,
 }
 
 pub(crate) const LIBRARIES: [Library; 2] = [
@@ -75,15 +75,15 @@ impl Place<'_> {
 /// The keys of a keyring file, in the clear.
 pub(crate) struct Keys {
     store: Vec<u8>,
-    keks: Vec<(u32, Vec<u8>)>,
-    metadata_keys: Vec<(u32, Vec<u8>)>,
+    pub(crate) keks: Vec<(u32, Vec<u8>)>,
+    pub(crate) metadata_keys: Vec<(u32, Vec<u8>)>,
     /// Seeds.
     pub(crate) audit_keys: Vec<(u32, Vec<u8>)>,
     /// Seeds.
     pub(crate) token_keys: Vec<(u32, Vec<u8>)>,
 }
 
-fn label(text: &str) -> Vec<u8> {
+pub(crate) fn label(text: &str) -> Vec<u8> {
     [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
 }
 
@@ -92,7 +92,7 @@ fn number(bytes: &[u8]) -> u32 {
 }
 
 /// Each slot's head and wrap.
-fn slots(mut from: &[u8]) -> Vec<(&[u8], &[u8])> {
+pub(crate) fn slots(mut from: &[u8]) -> Vec<(&[u8], &[u8])> {
     let mut slots = Vec::new();
     while !from.is_empty() {
         let parameters = usize::try_from(number(&from[10..14])).unwrap();

@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod gcm;
+#[cfg(test)]
 mod jwt;
 #[cfg(test)]
 mod keyring;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod published;
 #[cfg(test)]
 mod signatures;
 #[cfg(test)]

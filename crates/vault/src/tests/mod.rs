@@ -13,6 +13,7 @@ mod secrets;
 mod stand_in;
 mod tokens;
 mod watch;
+mod whole_store;
 mod workloads;
 mod workspaces;
 
@@ -67,18 +68,28 @@ struct Running {
     admin: Actor,
 }
 
+/// When each store is made.
+const MADE_AT: Timestamp = Timestamp::from_unix_millis(1_000_000);
+
 impl Home {
     fn new() -> Self {
         Self::with(Settings::default(), SledOptions::default().keep_events)
     }
 
     fn with(settings: Settings, keep_events: u64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = Arc::new(Fixed(AtomicU64::new(1_000_000)));
         let root = Arc::new(RootKey::make().unwrap());
         let store = StoreId::make().unwrap();
-        let keyring = Keyring::make(store, root.as_ref(), clock.now()).unwrap().to_file();
+        let keyring = Keyring::make(store, root.as_ref(), MADE_AT).unwrap().to_file();
+        Self { settings, keep_events, ..Self::of(keyring, root) }
+    }
+
+    /// A new store for a keyring that is there already.
+    fn of(keyring: Vec<u8>, root: Arc<RootKey>) -> Self {
+        let store = Keyring::open(&keyring, root.as_ref()).unwrap().store_id();
+        let dir = tempfile::tempdir().unwrap();
         SledEngine::create(&DataDir::create(dir.path()).unwrap(), *store.as_bytes()).unwrap();
+        let clock = Arc::new(Fixed(AtomicU64::new(MADE_AT.unix_millis())));
+        let (settings, keep_events) = (Settings::default(), SledOptions::default().keep_events);
         Self { dir, keyring, root, clock, settings, keep_events }
     }
 
