@@ -1,7 +1,9 @@
-//! What stays in the memory of the whole daemon: no value of a secret, once nobody uses it.
+//! What stays in the memory of the whole daemon, no value of a secret once nobody uses it; and that none of it
+//! reaches swap.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +12,7 @@ use nix::unistd::Uid;
 use serde_json::{Value, json};
 
 use crate::client::{Actor, opaque, secret};
-use crate::harness::{Daemon, fresh};
+use crate::harness::{Daemon, clean, fresh, fresh_with};
 use crate::leaks::{Marked, marker};
 
 /// The readable memory of a process, a piece for each mapping that has one.
@@ -55,6 +57,41 @@ fn through_all_surfaces(client: &Actor, n: usize, value: &str) {
     let made: Value = done(client.post(chariot, &setting)).json();
     let key = made["_key"].as_str().unwrap();
     done(client.get(&format!("{chariot}/{key}?decrypt=true")));
+}
+
+/// How much of the process is locked, and how much there is in memory at all (proc_pid_status(5)).
+fn locked_and_resident(daemon: &Daemon) -> [u64; 2] {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    ["VmLck:", "VmRSS:"].map(|name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    })
+}
+
+#[test]
+fn the_daemon_keeps_its_memory_out_of_swap_where_it_may() {
+    if !Uid::effective().is_root() {
+        eprintln!("SKIPPED: only root may lock as much memory as it likes");
+        return;
+    }
+    let allowed = fresh();
+    let [locked, resident] = locked_and_resident(&allowed.daemon);
+    // The mappings count as a whole, as much as is there of them or not.
+    assert!(locked >= resident, "{locked} kB are locked of {resident} kB");
+    assert!(allowed.daemon.said().contains("no page of this process is swapped out"));
+
+    // As a container runs it, with the limit that Linux had for decades.
+    let limited = fresh_with(|serve| {
+        let mut without = Command::new("setpriv");
+        without.args(["--bounding-set", "-ipc_lock", "prlimit", "--memlock=65536:65536"]);
+        without.arg(serve.get_program()).args(serve.get_args());
+        clean(&mut without);
+        *serve = without;
+    });
+    assert_eq!(locked_and_resident(&limited.daemon)[0], 0);
+    let said = limited.daemon.said();
+    assert!(said.contains("CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK"), "{said}");
+    limited.admin.get("/tresor/v1/orgs/default/projects/ml").expect(200);
 }
 
 #[test]

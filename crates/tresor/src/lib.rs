@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod init;
 mod logging;
+pub mod memory;
 mod process_metrics;
 mod reload;
 mod render;

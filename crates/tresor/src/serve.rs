@@ -9,6 +9,7 @@ use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::init;
 use crate::logging::Levels;
+use crate::memory;
 use crate::reload::Reload;
 use crate::root_key::RootSource;
 use crate::settings::{Loaded, Settings, Sources};
@@ -33,6 +34,14 @@ pub(crate) async fn serve(
     tokio::spawn(Reload { sources, running, levels }.at_each(listen(SignalKind::hangup())?));
     if args.dev {
         return serve_dev(&settings).await;
+    }
+    if memory::lock() {
+        tracing::info!("no page of this process is swapped out");
+    } else {
+        tracing::warn!(
+            "pages of this process may be swapped out, keys and values among them: give it CAP_IPC_LOCK or \
+             an unlimited RLIMIT_MEMLOCK, or have no swap that is not encrypted"
+        );
     }
     let source = RootSource::configured(&loaded, args.passphrase)?;
     let dir = init::lock_finished(loaded.data_dir()?)?;
