@@ -11,6 +11,9 @@ use crate::render::name::{image, label};
 use crate::render::words::words;
 use crate::render::workload::{Kind, Mount, Reference, SharedMemory, Wants, Workload};
 
+/// What is the container's: beside a `container` it would not be looked at, and the job would run without it.
+const CONTAINER: [&str; 8] =
+    ["image", "entrypoint", "command", "env", "secret_env", "secret_volumes", "http", "resources"];
 /// A year, in minutes.
 const MAX_MINUTES: u32 = 366 * 24 * 60;
 /// The most of anything that is counted.
@@ -25,6 +28,11 @@ pub(crate) fn read(body: Members<'_>) -> Result<Workload, Invalid> {
     };
     let minutes = body.number("max_run_time_minutes", 1, MAX_MINUTES)?;
     let container = body.object("container")?;
+    let twice =
+        CONTAINER.into_iter().find(|name| container.is_some() && body.value(name).is_some());
+    if let Some(name) = twice {
+        return Err(Invalid::new(body.at(name), "belongs into `container`, since the job has one"));
+    }
     let outer = container.as_ref().map(|_| body.unused()).unwrap_or_default();
     let container = container.unwrap_or(body);
     let image = image(container.at("image"), container.required("image")?)?;

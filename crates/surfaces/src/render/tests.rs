@@ -182,6 +182,8 @@ fn what_is_wrong_in_a_run_or_a_job_is_refused_where_it_is() {
     );
     let nested = json!({ "container": { "image": "i", "secret_env": { "A": MARKER } } });
     is_refused(&nested, "container.secret_env.A");
+    let beside = json!({ "container": { "image": "i" }, "resources": { "memory": 1 } });
+    is_refused(&beside, "resources");
 }
 
 #[test]
