@@ -35,6 +35,10 @@ pub(crate) async fn serve(
     if args.dev {
         return serve_dev(&settings).await;
     }
+    let source = RootSource::configured(&loaded, args.passphrase)?;
+    let dir = init::lock_finished(loaded.data_dir()?)?;
+    let root = source.load()?;
+    let daemon = Daemon::start(dir, root, &settings).await?;
     if memory::lock() {
         tracing::info!("no page of this process is swapped out");
     } else {
@@ -43,10 +47,6 @@ pub(crate) async fn serve(
              an unlimited RLIMIT_MEMLOCK, or have no swap that is not encrypted"
         );
     }
-    let source = RootSource::configured(&loaded, args.passphrase)?;
-    let dir = init::lock_finished(loaded.data_dir()?)?;
-    let root = source.load()?;
-    let daemon = Daemon::start(dir, root, &settings).await?;
     let signal = until_signal()?;
     say(&format!("serving {}\n", daemon.url()))?;
     daemon.run(signal).await
