@@ -1,7 +1,8 @@
 //! What a surface answers.
 
+use api::Problem;
 use domain::{ResourceVersion, SecretPath};
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use vault::SecretView;
@@ -112,6 +113,15 @@ impl Answer {
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// The same, saying when to try again, where that is worth it.
+    #[must_use]
+    pub(crate) fn retry_after(self, problem: &Problem) -> Self {
+        match problem.seconds_to_wait() {
+            Some(seconds) => self.with(RETRY_AFTER, HeaderValue::from(seconds)),
+            None => self,
+        }
     }
 
     /// The same, saying which methods the path has.

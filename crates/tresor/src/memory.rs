@@ -12,9 +12,18 @@ use rustix::thread::{CapabilitySet, capabilities};
 #[must_use]
 pub fn lock() -> bool {
     let unlimited = getrlimit(Resource::Memlock).current.is_none();
-    let capable =
-        || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    let capable = || {
+        capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK))
+            && in_the_first_user_namespace()
+    };
     // ONFAULT: what was only reserved, such as stacks, is not filled for being locked.
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     (unlimited || capable()) && mlockall(flags).is_ok()
+}
+
+/// A capability that a process has in a user namespace of its own lifts no limit, though it is shown like any other. The
+/// first namespace maps all users to themselves (user_namespaces(7)).
+fn in_the_first_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
 }

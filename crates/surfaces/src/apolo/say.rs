@@ -1,8 +1,7 @@
 //! How the platform refuses.
 
 use api::Problem;
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 
 use crate::{Answer, Unauthenticated};
@@ -69,8 +68,5 @@ pub(super) fn refused(problem: &Problem) -> Answer {
             error(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &problem.detail)
         }
     };
-    match problem.seconds_to_wait() {
-        Some(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
-        None => answer,
-    }
+    answer.retry_after(problem)
 }

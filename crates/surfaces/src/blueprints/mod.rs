@@ -146,10 +146,7 @@ fn refuse(problem: &Problem) -> Answer {
         StatusCode::NOT_FOUND => not_found(),
         status => detail(status, &problem.detail),
     };
-    match problem.seconds_to_wait() {
-        Some(seconds) => answer.with(http::header::RETRY_AFTER, HeaderValue::from(seconds)),
-        None => answer,
-    }
+    answer.retry_after(problem)
 }
 
 fn not_found() -> Answer {

@@ -1,7 +1,7 @@
 //! How the platform refuses.
 
 use api::Problem;
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
@@ -50,15 +50,13 @@ pub(super) fn refused(problem: &Problem) -> Answer {
             error(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &problem.detail)
         }
     };
-    match problem.seconds_to_wait() {
-        Some(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
-        None => answer,
-    }
+    answer.retry_after(problem)
 }
 
 #[cfg(test)]
 mod tests {
     use api::ProblemKind;
+    use http::header::RETRY_AFTER;
     use serde_json::Value;
 
     use super::*;

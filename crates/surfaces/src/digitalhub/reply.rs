@@ -2,7 +2,7 @@
 
 use api::Problem;
 use domain::ProjectPath;
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -79,10 +79,7 @@ pub(super) fn refuse(problem: &Problem) -> Answer {
         StatusCode::UNAUTHORIZED => unauthenticated(Unauthenticated::BadToken),
         status => said(status, &problem.detail),
     };
-    match problem.seconds_to_wait() {
-        Some(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
-        None => answer,
-    }
+    answer.retry_after(problem)
 }
 
 /// A path that there is not.
@@ -105,6 +102,7 @@ pub(super) fn framework(status: StatusCode, message: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use api::ProblemKind;
+    use http::header::RETRY_AFTER;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use api::Problem;
 use domain::Invalid;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 use vault::VaultError;
@@ -111,10 +111,7 @@ pub(super) fn refuse(problem: &Problem) -> Answer {
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let answer = error(status, code, &message);
-    match problem.seconds_to_wait() {
-        Some(seconds) => answer.with(http::header::RETRY_AFTER, HeaderValue::from(seconds)),
-        None => answer,
-    }
+    answer.retry_after(problem)
 }
 
 /// The answer to a path or a method that there is not.
@@ -125,6 +122,8 @@ pub(super) fn no_route(path: &str) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
