@@ -9,6 +9,7 @@ mod consumer;
 pub mod fuzz;
 mod grant;
 mod history;
+mod keys;
 mod object;
 mod openapi;
 mod parse;
@@ -33,6 +34,9 @@ pub use grant::{
     GrantWrite, MemberWrite,
 };
 pub use history::{PurgeAction, RollbackAction, UndeleteAction, VersionsAction};
+pub use keys::{
+    KekBody, KeysBody, MetadataKeyBody, NewRootBody, RootKeyBody, RotateAction, RotationBody,
+};
 pub use openapi::openapi;
 pub use parse::parse;
 pub use principal::{

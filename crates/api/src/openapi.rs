@@ -13,7 +13,7 @@ use utoipa::openapi::{
     OpenApiBuilder, Paths, Ref, RefOr, Required, ResponseBuilder,
 };
 
-use crate::{paths, *};
+use crate::{KeysBody, RotateAction, RotationBody, paths, *};
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -504,11 +504,45 @@ fn about_the_daemon(table: &mut Table) {
         )
         .tag("daemon")
         .done("It goes on");
+    about_keys(table);
     table.get(paths::HEALTHZ, "isAlive", "Whether the daemon lives").tag("daemon").open_to_all();
     table
         .get(paths::READYZ, "isReady", "Whether the daemon takes requests")
         .tag("daemon")
         .open_to_all();
+}
+
+fn about_keys(table: &mut Table) {
+    let tag = "daemon";
+    table
+        .get(paths::KEYS, "readKeys", "The keys of the store, and how many records are under each")
+        .tag(tag)
+        .answers::<KeysBody>("200", "Nothing of it is secret");
+    table
+        .get(paths::ROTATION, "readRotation", "The last change of keys, and how far it has come")
+        .tag(tag)
+        .answers::<RotationBody>("200", "How it stands");
+    table
+        .post(paths::ROTATE, "rotateKeys", "Changes the keys; an administrator's act")
+        .tag(tag)
+        .takes::<RotateAction>(JSON)
+        .answers::<RotationBody>("202", "New records are under new keys; older ones follow");
+    table
+        .post(
+            paths::PAUSE_ROTATION,
+            "pauseRotation",
+            "Has a change of keys stop where it is; an administrator's act",
+        )
+        .tag(tag)
+        .answers::<RotationBody>("200", "It is paused");
+    table
+        .post(
+            paths::RESUME_ROTATION,
+            "resumeRotation",
+            "Has a change of keys go on; an administrator's act",
+        )
+        .tag(tag)
+        .answers::<RotationBody>("200", "It goes on");
 }
 
 /// The document while it is made.

@@ -100,6 +100,16 @@ pub const CONSUMERS: &str = "/tresor/v1/consumers";
 pub const SYNC: &str = "/tresor/v1/sync";
 /// Lets the worker delete what its brake holds back.
 pub const RELEASE_BRAKE: &str = "/tresor/v1/sync/actions/release-brake";
+/// The keys of the store.
+pub const KEYS: &str = "/tresor/v1/keys";
+/// The last change of keys.
+pub const ROTATION: &str = "/tresor/v1/keys/rotation";
+/// Changes the keys.
+pub const ROTATE: &str = "/tresor/v1/keys/actions/rotate";
+/// Has a change of keys stop where it is.
+pub const PAUSE_ROTATION: &str = "/tresor/v1/keys/actions/pause-rotation";
+/// Has a change of keys go on.
+pub const RESUME_ROTATION: &str = "/tresor/v1/keys/actions/resume-rotation";
 /// Whether the daemon lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether the daemon takes requests.

@@ -29,6 +29,9 @@ pub enum KeyringError {
 /// Why a slot for a root key was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MakeError {
+    /// A key that was just wrapped does not come out of its wrap.
+    #[error("a key that was just made does not open: the memory of this machine is damaged")]
+    Damaged,
     /// The memory that deriving a root key takes is not there.
     #[error("there is not enough memory to derive the root key from the passphrase")]
     NoMemory,
@@ -46,6 +49,15 @@ pub enum MakeError {
 impl From<NoRandomness> for MakeError {
     fn from(_: NoRandomness) -> Self {
         Self::NoRandomness
+    }
+}
+
+impl From<RotateError> for MakeError {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::Damaged | RotateError::Full => Self::Damaged,
+            RotateError::NoRandomness => Self::NoRandomness,
+        }
     }
 }
 
@@ -114,6 +126,17 @@ impl From<NoRandomness> for PasswordError {
     }
 }
 
+/// Why a data key was not wrapped anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RewrapError {
+    /// The record does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Nothing may be sealed now.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
 /// Why a text is no root key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RootKeyError {
@@ -126,6 +149,26 @@ pub enum RootKeyError {
     /// It is too short or too long for either form.
     #[error("the root key is neither 64 hexadecimal digits nor 44 characters of base64")]
     WrongLength,
+}
+
+/// Why the keys were not changed. The keyring is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RotateError {
+    /// A key does not come out of its wrap, although the whole file was authentic: memory is damaged.
+    #[error("a key of the keyring does not open any more: restart the daemon")]
+    Damaged,
+    /// The keyring has as many keys as fit into its file.
+    #[error("the keyring is full: finish the rotation that runs first")]
+    Full,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
+}
+
+impl From<NoRandomness> for RotateError {
+    fn from(_: NoRandomness) -> Self {
+        Self::NoRandomness
+    }
 }
 
 /// Why nothing was sealed.

@@ -1,5 +1,7 @@
 //! The keyring: all keys of a store, open; and everything that is sealed and opened with them.
 
+use std::sync::Arc;
+
 use domain::{Plaintext, Sealed, Timestamp};
 
 use crate::hazmat::Refused;
@@ -11,8 +13,8 @@ use crate::slot::Slot;
 use crate::slots::Unlocked;
 use crate::uses::UseCounter;
 use crate::{
-    KekId, KeyringError, MakeError, NoRandomness, OpenError, PayloadContext, PublicKey, SealError,
-    StoreId, Unlock, associated, record, verify_signature,
+    KekId, KeyringError, MakeError, NoRandomness, OpenError, PayloadContext, PublicKey,
+    RewrapError, SealError, StoreId, Unlock, associated, record, verify_signature,
 };
 
 /// The two records of one sealed version. They are apart so that a rotation rewrites the small one
@@ -29,7 +31,8 @@ pub struct SealedVersion {
 ///
 /// A keyring that was just made or opened seals nothing until [`Keyring::set_uses`] was called.
 pub struct Keyring {
-    file: KeyringFile,
+    pub(crate) file: KeyringFile,
+    pub(crate) key: KeyringKey,
     kek: Kek,
     retired_keks: Vec<Kek>,
     metadata_key: MetadataKey,
@@ -37,7 +40,7 @@ pub struct Keyring {
     audit_key: SigningKey,
     token_key: SigningKey,
     older_token_keys: Vec<PublicKey>,
-    uses: UseCounter,
+    pub(crate) uses: Arc<UseCounter>,
 }
 
 static_assertions::assert_impl_all!(Keyring: Send, Sync);
@@ -61,32 +64,18 @@ impl Keyring {
         let current = (now, KekState::Current);
         let entry = KekEntry::wrap(store, kek_id, current, &kek_bytes, &keyring_key)?;
         let kek = Kek::new(kek_id, &kek_bytes);
-        let [metadata, audit, token] = [KeyBytes::make()?, KeyBytes::make()?, KeyBytes::make()?];
-        let wrap = |kind, key| KeyEntry::wrap(store, (kind, id), key, &kek);
-        let keys = vec![
-            wrap(KeyKind::Metadata, &metadata)?,
-            wrap(KeyKind::Audit, &audit)?,
-            wrap(KeyKind::Token, &token)?,
-        ];
+        let keys = [KeyBytes::make()?, KeyBytes::make()?, KeyBytes::make()?];
+        let wrap = |(kind, key): (KeyKind, &_)| KeyEntry::wrap(store, (kind, id), key, &kek);
         let body = Body {
             store,
             generation: 1,
             current_kek: kek_id,
             keks: vec![entry],
-            keys,
+            keys: KeyKind::ALL.into_iter().zip(&keys).map(wrap).collect::<Result<_, _>>()?,
             slots: vec![slot],
         };
-        Ok(Self {
-            file: KeyringFile::seal(body, &keyring_key)?,
-            kek,
-            retired_keks: Vec::new(),
-            metadata_key: MetadataKey::new(id, &metadata),
-            older_metadata_keys: Vec::new(),
-            audit_key: SigningKey::new(id, &audit),
-            token_key: SigningKey::new(id, &token),
-            older_token_keys: Vec::new(),
-            uses: UseCounter::default(),
-        })
+        let file = KeyringFile::seal(body, &keyring_key)?;
+        Self::from_file(file, keyring_key).map_err(|Refused| MakeError::Damaged)
     }
 
     /// Opens a keyring file.
@@ -95,27 +84,31 @@ impl Keyring {
     /// Tells a damaged file, a file of another format and a wrong root key apart.
     pub fn open<'a>(file: &[u8], root: impl Into<Unlock<'a>>) -> Result<Self, KeyringError> {
         let Unlocked { file, key, .. } = Unlocked::open(file, root.into())?;
-        let damaged = |Refused| KeyringError::Damaged;
-        let keks = open_keks(&file.body, &key).map_err(damaged)?;
+        Self::from_file(file, key).map_err(|Refused| KeyringError::Damaged)
+    }
+
+    /// The keys in a file, once the keyring key is known. Nothing is counted as used.
+    pub(crate) fn from_file(file: KeyringFile, key: KeyringKey) -> Result<Self, Refused> {
+        let keks = open_keks(&file.body, &key)?;
         let (metadata_key, older_metadata_keys) =
-            open_keys(&file.body, &keks, KeyKind::Metadata, MetadataKey::new).map_err(damaged)?;
+            open_keys(&file.body, &keks, KeyKind::Metadata, MetadataKey::new)?;
         // An older audit key signs nothing more; it is opened to see that it is whole.
-        let (audit_key, _) =
-            open_keys(&file.body, &keks, KeyKind::Audit, SigningKey::new).map_err(damaged)?;
+        let (audit_key, _) = open_keys(&file.body, &keks, KeyKind::Audit, SigningKey::new)?;
         let (token_key, older_token_keys) =
-            open_keys(&file.body, &keks, KeyKind::Token, SigningKey::new).map_err(damaged)?;
+            open_keys(&file.body, &keks, KeyKind::Token, SigningKey::new)?;
         let is_current = |kek: &Kek| kek.id == file.body.current_kek;
         let (mut current, retired_keks): (Vec<_>, Vec<_>) = keks.into_iter().partition(is_current);
         Ok(Self {
-            kek: current.pop().ok_or(KeyringError::Damaged)?,
+            kek: current.pop().ok_or(Refused)?,
             retired_keks,
             metadata_key,
             older_metadata_keys,
             audit_key,
             token_key,
             older_token_keys: older_token_keys.iter().map(SigningKey::public).collect(),
-            uses: UseCounter::default(),
+            uses: Arc::default(),
             file,
+            key,
         })
     }
 
@@ -137,6 +130,11 @@ impl Keyring {
     /// The KEK that wraps new data keys.
     pub fn current_kek(&self) -> KekId {
         self.kek.id
+    }
+
+    /// The number of the metadata key that seals new records.
+    pub fn metadata_key_id(&self) -> u32 {
+        self.metadata_key.id
     }
 
     /// Counts everything below `used_from` as used, and allows uses below `reserved_until`. The
@@ -214,7 +212,7 @@ impl Keyring {
     /// # Errors
     /// When the record was not sealed by this store under this store key.
     pub fn open_metadata(&self, store_key: &[u8], sealed: &[u8]) -> Result<Plaintext, OpenError> {
-        let key = self.metadata_key(record::metadata_key_id(sealed)?)?;
+        let key = self.metadata_key(record::metadata_key_of(sealed)?)?;
         let associated = associated::metadata(self.store_id(), key.id, store_key);
         record::open_metadata(key, &associated, sealed)
     }
@@ -250,9 +248,36 @@ impl Keyring {
         std::iter::once(self.token_key()).chain(self.older_token_keys.iter().copied())
     }
 
+    /// Wraps a version's data key under the current KEK, if an older one wraps it now; the payload
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// When the record was not made by this store under this context, or no use is reserved or left.
+    pub fn rewrap(
+        &self,
+        context: &PayloadContext,
+        wrapped_key: &[u8],
+    ) -> Result<Option<Sealed>, RewrapError> {
+        let (id, wrapped) = record::decode_wrap(wrapped_key)?;
+        if id == self.kek.id {
+            return Ok(None);
+        }
+        let store = self.store_id();
+        let key =
+            self.kek(id)?.unwrap_data_key(&wrapped, &associated::data_key(store, context, id))?;
+        self.uses.take()?;
+        let nonce = FreshNonce::make().map_err(|NoRandomness| SealError::NoRandomness)?;
+        let wrap_ad = associated::data_key(store, context, self.kek.id);
+        Ok(Some(record::encode_wrap(self.kek.id, &self.kek.wrap_data_key(&key, nonce, &wrap_ad))))
+    }
+
     fn kek(&self, id: KekId) -> Result<&Kek, OpenError> {
-        let mut known = std::iter::once(&self.kek).chain(&self.retired_keks);
-        known.find(|kek| kek.id == id).ok_or(OpenError)
+        self.keks().find(|kek| kek.id == id).ok_or(OpenError)
+    }
+
+    /// The current KEK, then those that only unwrap.
+    pub(crate) fn keks(&self) -> impl Iterator<Item = &Kek> {
+        std::iter::once(&self.kek).chain(&self.retired_keks)
     }
 
     fn metadata_key(&self, id: u32) -> Result<&MetadataKey, OpenError> {

@@ -13,6 +13,8 @@ use crate::{KekId, KeyringError, NoRandomness, StoreId, associated};
 const MAGIC: &[u8; 8] = b"TRESORKR";
 const FORMAT: u16 = 3;
 const CHECKSUM_BYTES: usize = 32;
+/// The most KEKs, and the most wrapped keys.
+pub(crate) const MAX_ENTRIES: usize = 255;
 /// The most slots, and the largest number of one.
 pub(crate) const MAX_SLOTS: u8 = 2;
 
@@ -23,6 +25,7 @@ pub(crate) struct KeyringFile {
 }
 
 /// What the tag covers.
+#[derive(Clone)]
 pub(crate) struct Body {
     pub(crate) store: StoreId,
     pub(crate) generation: u64,
@@ -32,6 +35,7 @@ pub(crate) struct Body {
     pub(crate) slots: Vec<Slot>,
 }
 
+#[derive(Clone)]
 pub(crate) struct KekEntry {
     pub(crate) id: KekId,
     pub(crate) created_at: Timestamp,
@@ -67,6 +71,7 @@ impl KeyKind {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct KeyEntry {
     pub(crate) kind: KeyKind,
     pub(crate) id: u32,
@@ -177,8 +182,12 @@ impl KeyEntry {
         Ok(Self { kind, id, kek: kek.id, wrapped })
     }
 
-    pub(crate) fn unwrap(&self, store: StoreId, keks: &[Kek]) -> Result<KeyBytes, Refused> {
-        let kek = keks.iter().find(|kek| kek.id == self.kek).ok_or(Refused)?;
+    pub(crate) fn unwrap<'a>(
+        &self,
+        store: StoreId,
+        keks: impl IntoIterator<Item = &'a Kek>,
+    ) -> Result<KeyBytes, Refused> {
+        let kek = keks.into_iter().find(|kek| kek.id == self.kek).ok_or(Refused)?;
         let associated = associated::key(store, self.kind.code(), self.id, self.kek);
         kek.unwrap_key(&self.wrapped, &associated)
     }
@@ -258,7 +267,7 @@ fn ascends_from_one(ids: impl Iterator<Item = u32> + Clone) -> bool {
     positive && ids.clone().zip(ids.skip(1)).all(|(one, next)| one < next)
 }
 
-/// Whoever adds a key to a table keeps it at 255 entries or fewer.
+/// Whoever adds a key to a table keeps it at [`MAX_ENTRIES`] or fewer.
 fn count<T>(table: &[T]) -> u8 {
     u8::try_from(table.len()).unwrap_or(u8::MAX)
 }

@@ -1,6 +1,7 @@
 //! The key hierarchy in types (FORMAT.md section 2): each key can do only what its row allows.
 
 use std::fmt;
+use std::sync::Arc;
 
 use domain::{Decoder, Encoder, Malformed};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -133,18 +134,23 @@ pub(crate) fn unwrap(
     Ok(key)
 }
 
-/// The keyring key: wraps KEKs and tags the keyring file.
-pub(crate) struct KeyringKey(KeyBytes);
+/// The keyring key: wraps KEKs and tags the keyring file. A keyring and the one that follows it share
+/// one copy, which is wiped with the last of them.
+pub(crate) struct KeyringKey(Arc<KeyBytes>);
 
 static_assertions::assert_not_impl_any!(KeyringKey: fmt::Debug, fmt::Display, Clone, PartialEq);
 
 impl KeyringKey {
     pub(crate) fn new(bytes: KeyBytes) -> Self {
-        Self(bytes)
+        Self(Arc::new(bytes))
     }
 
     pub(crate) fn make() -> Result<Self, NoRandomness> {
-        KeyBytes::make().map(Self)
+        KeyBytes::make().map(Self::new)
+    }
+
+    pub(crate) fn share(&self) -> Self {
+        Self(self.0.clone())
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; KEY_BYTES] {

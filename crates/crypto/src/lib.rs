@@ -22,6 +22,7 @@ mod password;
 mod random;
 mod record;
 mod root_key;
+mod rotate;
 mod signing;
 mod slot;
 mod slots;
@@ -35,15 +36,16 @@ pub use argon2id::Argon2Cost;
 pub use associated::PayloadContext;
 pub use error::{
     KeyringError, MakeError, NoMemory, NoRandomness, OpenError, PassphraseError, PasswordError,
-    RootKeyError, SealError, SlotError,
+    RewrapError, RootKeyError, RotateError, SealError, SlotError,
 };
 pub use jwt::{JwtClaims, JwtToken};
 pub use keyring::{Keyring, SealedVersion};
 pub use keys::KekId;
 pub use passphrase::Passphrase;
 pub use password::PasswordHash;
-pub use record::MAX_PLAINTEXT_BYTES;
+pub use record::{MAX_PLAINTEXT_BYTES, metadata_key_of, wrapping_kek};
 pub use root_key::RootKey;
+pub use rotate::KekInfo;
 pub use signing::{PublicKey, verify_signature};
 pub use slot::{RootSource, SlotInfo, Unlock};
 pub use store_id::StoreId;

@@ -79,8 +79,21 @@ pub(crate) fn seal_metadata(
     })
 }
 
-/// The number of the key that a metadata record names.
-pub(crate) fn metadata_key_id(record: &[u8]) -> Result<u32, OpenError> {
+/// The KEK that a wrap record names, which its seal binds. Nothing is opened, so nothing vouches for
+/// the answer.
+///
+/// # Errors
+/// When the bytes are no wrap record.
+pub fn wrapping_kek(record: &[u8]) -> Result<KekId, OpenError> {
+    decode_wrap(record).map(|(kek, _)| kek)
+}
+
+/// The number of the metadata key that a metadata record names, which its seal binds. Nothing is
+/// opened, so nothing vouches for the answer.
+///
+/// # Errors
+/// When the bytes are no metadata record.
+pub fn metadata_key_of(record: &[u8]) -> Result<u32, OpenError> {
     reader(record)?.u32().map_err(|_| OpenError)
 }
 

@@ -55,18 +55,21 @@ pub struct SlotInfo {
     pub source: RootSource,
 }
 
+#[derive(Clone)]
 pub(crate) struct Slot {
     pub(crate) head: SlotHead,
     pub(crate) wrapped: Wrapped,
 }
 
 /// A slot up to what it wraps, which is bound to these bytes.
+#[derive(Clone)]
 pub(crate) struct SlotHead {
     pub(crate) id: u8,
     pub(crate) created_at: Timestamp,
     pub(crate) source: SlotSource,
 }
 
+#[derive(Clone)]
 pub(crate) enum SlotSource {
     Argon2id { cost: Argon2Cost, salt: [u8; SALT_BYTES] },
     Raw,

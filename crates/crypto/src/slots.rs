@@ -3,7 +3,7 @@
 use domain::Timestamp;
 
 use crate::hazmat::Refused;
-use crate::keyring_file::{KekEntry, KeyringFile, MAX_SLOTS};
+use crate::keyring_file::{Body, KekEntry, KeyringFile, MAX_SLOTS};
 use crate::keys::KeyringKey;
 use crate::slot::Slot;
 use crate::{Keyring, KeyringError, MakeError, NoMemory, SlotError, SlotInfo, StoreId, Unlock};
@@ -47,14 +47,8 @@ impl Keyring {
         now: Timestamp,
     ) -> Result<Vec<u8>, SlotError> {
         let Unlocked { file, key, .. } = Unlocked::open(file, present.into())?;
-        let (mut body, new) = (file.body, new.into());
-        let free = (1..=MAX_SLOTS).find(|id| body.slots.iter().all(|slot| slot.head.id != *id));
-        let free = free.ok_or(SlotError::Full)?;
-        if let Some((same, _)) = find(&body.slots, body.store, new).map_err(MakeError::from)? {
-            return Err(SlotError::SameKey(same));
-        }
-        body.slots.push(Slot::make(body.store, free, new, now, &key)?);
-        body.slots.sort_by_key(|slot| slot.head.id);
+        let mut body = file.body;
+        add_slot(&mut body, new.into(), now, &key)?;
         Ok(KeyringFile::seal(body, &key).map_err(MakeError::from)?.encode())
     }
 
@@ -93,6 +87,23 @@ impl Keyring {
         body.slots = staying.collect::<Result<_, _>>()?;
         Ok(KeyringFile::seal(body, &new_key).map_err(MakeError::from)?.encode())
     }
+}
+
+/// Adds a slot for a root key that has none yet.
+pub(crate) fn add_slot(
+    body: &mut Body,
+    new: Unlock<'_>,
+    now: Timestamp,
+    key: &KeyringKey,
+) -> Result<(), SlotError> {
+    let free = (1..=MAX_SLOTS).find(|id| body.slots.iter().all(|slot| slot.head.id != *id));
+    let free = free.ok_or(SlotError::Full)?;
+    if let Some((same, _)) = find(&body.slots, body.store, new).map_err(MakeError::from)? {
+        return Err(SlotError::SameKey(same));
+    }
+    body.slots.push(Slot::make(body.store, free, new, now, key)?);
+    body.slots.sort_by_key(|slot| slot.head.id);
+    Ok(())
 }
 
 /// The root key's slot, and the keyring key in it.

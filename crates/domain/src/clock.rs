@@ -21,6 +21,12 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
+    /// How many whole seconds lie between an earlier instant and this one; none when it is later.
+    #[must_use]
+    pub const fn seconds_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0) / 1000
+    }
+
     /// `2026-11-22T09:30:00.123Z`, as RFC 3339 writes it.
     ///
     /// The calendar arithmetic is Howard Hinnant's `civil_from_days`: exact for every day that

@@ -186,6 +186,22 @@ fn vault_problem(error: VaultError) -> Problem {
         VaultError::Busy | VaultError::RightsChanged => {
             new(ProblemKind::Busy, "Others changed the same resource at the same time. Try again.")
         }
+        VaultError::NoRotation => {
+            new(ProblemKind::NotNow, "No change of the keys is under way.")
+        }
+        VaultError::RotationUnderWay { paused } => {
+            let fix = if paused { "It is paused: resume it." } else { "Wait for its end." };
+            new(ProblemKind::NotNow, &format!("A change of the keys is under way. {fix}"))
+        }
+        VaultError::RootKey(error) => {
+            new(ProblemKind::NotNow, &format!("The root key was not changed: {error}.")).at("newRoot")
+        }
+        VaultError::KeyringFile(_)
+        | VaultError::Keyring(_)
+        | VaultError::RotationStuck { .. } => {
+            tracing::error!(%error, "the keys were not changed");
+            new(ProblemKind::Busy, "The keys were not changed; the daemon's log says why.")
+        }
         VaultError::KeysExhausted
         | VaultError::KeyringGeneration
         | VaultError::NoRandomness

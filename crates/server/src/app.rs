@@ -32,6 +32,8 @@ pub struct App {
     audit: Arc<AuditLog>,
     /// The audit log's file, for those who may read it.
     audit_file: Option<Arc<Path>>,
+    /// Where the root key comes from, for those who look after it.
+    root_key_source: Option<Arc<str>>,
     limits: Limits,
     /// Who may wait for a password to be hashed.
     hashing: Arc<Semaphore>,
@@ -95,6 +97,7 @@ impl App {
             worker,
             audit,
             audit_file,
+            root_key_source: None,
             limits,
             hashing,
             unknown: Arc::new(Unknown::default()),
@@ -108,6 +111,13 @@ impl App {
     pub fn with_audit(mut self, log: Arc<AuditLog>, file: Option<PathBuf>) -> Self {
         self.audit = log;
         self.audit_file = file.map(Into::into);
+        self
+    }
+
+    /// The same service, which tells where the root key comes from.
+    #[must_use]
+    pub fn with_root_key_source(mut self, source: String) -> Self {
+        self.root_key_source = Some(source.into());
         self
     }
 
@@ -139,6 +149,10 @@ impl App {
     pub fn without_metrics(mut self) -> Self {
         self.serves_metrics = false;
         self
+    }
+
+    pub(crate) fn root_key_source(&self) -> Option<Arc<str>> {
+        self.root_key_source.clone()
     }
 
     pub(crate) fn vault(&self) -> &Vault {

@@ -95,6 +95,11 @@ impl Collector for House {
         let revision = self.vault.resource_version().revision().get();
         let revision = i64::try_from(revision).unwrap_or(i64::MAX);
         gauge(&mut out, "tresor_store_revision", "Commits since the store was made", revision)?;
+        let uses = i64::try_from(self.vault.key_uses()).unwrap_or(i64::MAX);
+        gauge(&mut out, "tresor_key_uses", "Uses of the current encryption keys", uses)?;
+        let left = i64::try_from(self.vault.rotation_left()).unwrap_or(i64::MAX);
+        let about = "Records that a change of keys has still to rewrite";
+        gauge(&mut out, "tresor_key_rotation_records_left", about, left)?;
         let open = i64::try_from(self.hub.open()).unwrap_or(i64::MAX);
         gauge(&mut out, "tresor_watches_open", "Open watches", open)?;
         let cut_off = self.hub.cut_off.load(Ordering::Relaxed);

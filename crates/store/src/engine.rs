@@ -151,6 +151,12 @@ pub enum StoreError {
         /// Which kind of record.
         what: &'static str,
     },
+    /// The keyring file was not replaced.
+    #[error("the keyring file cannot be written: {reason}; the one before is untouched")]
+    Keyring {
+        /// What the system says.
+        reason: String,
+    },
     /// The engine met an error that it cannot reason about, and stopped.
     #[error("the store has stopped: {reason}; restart the daemon, which checks the store again")]
     Failed {
@@ -199,6 +205,13 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// Says why nothing was applied; see [`CommitError`].
     fn commit(&self, commit: Commit) -> Result<Revision, CommitError>;
+
+    /// Keeps a keyring file with the store, in place of the one before: when this returns, the new
+    /// one is what a power cut leaves.
+    ///
+    /// # Errors
+    /// When it cannot be written; the one before is then untouched.
+    fn write_keyring(&self, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Why writes are refused, if they are until the store is opened again.
     fn failure(&self) -> Option<StoreError>;

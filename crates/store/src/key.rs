@@ -40,8 +40,13 @@ const LAST_USE: u8 = 0x10;
 const SECRET_ID: u8 = 0x11;
 const CONSUMER: u8 = 0x12;
 const HOLDING: u8 = 0x13;
+const ROTATION: u8 = 0x14;
 /// Behind all records, so that a scan of these meets no chunk.
 pub(crate) const CHUNK: u8 = 0x7f;
+
+/// The kinds whose records are sealed under a metadata key.
+const METADATA: [u8; 9] =
+    [PROJECT, HEAD, DELETED_HEAD, TOKEN, BINDING, PRINCIPAL, ORG, LAST_USE, CONSUMER];
 
 impl Key {
     /// A key from stored bytes.
@@ -179,6 +184,28 @@ impl Key {
         Self(bytes)
     }
 
+    /// How far the change of keys has come.
+    pub fn rotation() -> Self {
+        Self(vec![ROTATION])
+    }
+
+    /// Whether it is the head of a secret, living or deleted.
+    pub fn is_head(&self) -> bool {
+        self.0.first().is_some_and(|kind| [HEAD, DELETED_HEAD].contains(kind))
+    }
+
+    /// Whether the record is sealed under a metadata key. An event is not, but a part of it may be.
+    pub fn is_metadata(&self) -> bool {
+        self.0.first().is_some_and(|kind| METADATA.contains(kind))
+    }
+
+    /// The secret and the number in the key of a wrapped data key.
+    pub fn wrapped_version(&self) -> Option<(Uid, u64)> {
+        let rest = self.0.strip_prefix(&[WRAPPED_KEY])?;
+        let (uid, number) = rest.split_first_chunk()?;
+        Some((Uid::from_bytes(*uid), u64::from_be_bytes(number.try_into().ok()?)))
+    }
+
     pub(crate) fn event(revision: Revision, index: u16) -> Self {
         let mut bytes = vec![EVENT];
         bytes.extend_from_slice(&revision.get().to_be_bytes());
@@ -290,6 +317,21 @@ impl KeyRange {
     /// Every record, without the chunks that values are made of.
     pub(crate) fn records() -> Self {
         Self { start: Key(vec![ENGINE]), end: Key(vec![CHUNK]) }
+    }
+
+    /// Each kind of record that is sealed under a metadata key.
+    pub fn metadata() -> impl Iterator<Item = Self> {
+        METADATA.into_iter().map(Self::of_kind)
+    }
+
+    /// All wrapped data keys.
+    pub fn wrapped_keys() -> Self {
+        Self::of_kind(WRAPPED_KEY)
+    }
+
+    /// The whole change log, as it is stored.
+    pub fn change_log() -> Self {
+        Self::of_kind(EVENT)
     }
 
     /// All projects.
@@ -495,6 +537,7 @@ mod tests {
         assert_eq!(hex(Key::secret_id("a-1")), "\\x11a-1");
         assert_eq!(hex(Key::consumer(ConsumerKind::Node, "n1")), "\\x12\\x02n1");
         assert_eq!(hex(Key::holding(uid)), "\\x130123456789abcdef");
+        assert_eq!(hex(Key::rotation()), "\\x14");
         let holder = Key::holder(uid, ConsumerKind::Cluster, "c");
         assert_eq!(hex(holder.clone()), "\\x130123456789abcdef\\x01c");
         assert_eq!(holder.consumer_name(), Some((ConsumerKind::Cluster, "c")));

@@ -32,6 +32,12 @@ pub enum VaultError {
     /// The input breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// The keys could not be changed.
+    #[error("the keys were not changed: {0}")]
+    Keyring(#[from] crypto::RotateError),
+    /// The keyring file was not replaced.
+    #[error(transparent)]
+    KeyringFile(StoreError),
     /// The encryption keys cannot be used any more.
     #[error("the encryption key is used up: rotate the keys")]
     KeysExhausted,
@@ -46,6 +52,9 @@ pub enum VaultError {
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     NoRandomness,
+    /// No change of keys is under way.
+    #[error("no rotation of the keys is under way")]
+    NoRotation,
     /// There is none of that name.
     #[error("it does not exist")]
     NotFound,
@@ -76,6 +85,23 @@ pub enum VaultError {
     /// The actor's rights changed between decision and commit: decide again.
     #[error("the rights that this was decided on have changed")]
     RightsChanged,
+    /// A change of keys is under way.
+    #[error("a rotation of the keys is under way; {}", if *paused { "it is paused: resume it" } else { "wait for its end" })]
+    RotationUnderWay {
+        /// Whether it waits for being resumed.
+        paused: bool,
+    },
+    /// Records stay under keys that ought to go.
+    #[error(
+        "{left} records stay under older keys, which are kept for them: they do not open, or belong to no secret; run `tresor verify` on a copy of the data directory"
+    )]
+    RotationStuck {
+        /// How many.
+        left: u64,
+    },
+    /// The root key was not changed.
+    #[error("the root key was not changed: {0}")]
+    RootKey(#[from] crypto::SlotError),
     /// Several deleted secrets had that name.
     #[error("several deleted secrets had that name")]
     SeveralDeleted,

@@ -23,6 +23,7 @@ mod feed;
 pub mod fuzz;
 mod grants;
 mod history;
+mod keys;
 mod lists;
 mod orgs;
 mod principals;
@@ -30,6 +31,7 @@ mod projections;
 mod projects;
 mod removal;
 mod rights;
+mod rotation;
 mod sealing;
 mod secrets;
 mod sign_in;
@@ -48,7 +50,9 @@ use authz::Basis;
 use crypto::Keyring;
 use domain::{Clock, Incarnation, ProjectPath, ResourceVersion, Revision, RuleTemplate, Uid};
 use parking_lot::Mutex;
-use store::{Commit, Engine, Key, KeyRange, OrgRecord, Precondition, PrincipalRecord};
+use store::{Commit, CommitError, Engine, KeyRange, OrgRecord, PrincipalRecord};
+
+use keys::VaultCommitError;
 
 pub use access::{AccessPermit, Review, Reviewed};
 pub use bindings::{
@@ -63,6 +67,7 @@ pub use history::Versions;
 pub use lists::{ListQuery, MAX_LOOKED, MAX_SORTED, Since, Sort};
 pub use principals::{Member, NewPrincipal, PrincipalChange};
 pub use projects::{NewProject, ProjectChange};
+pub use rotation::{KekView, KeysView, NewRoot, NewRotation, RotationView, SlotView};
 pub use secrets::{
     First, MAX_KEEP_VERSIONS, MAX_TOGETHER, NewSecret, PayloadChange, Reannotate, Relabel,
     Revealed, SecretChange,
@@ -79,7 +84,8 @@ pub use workloads::UsableSecret;
 pub use workspaces::{WorkspaceChange, WorkspaceChanged};
 
 pub use store::{
-    Binding, ChangeKind, ConsumerKind, Head, PrincipalKind, VersionInfo, VersionState,
+    Binding, ChangeKind, ConsumerKind, Head, PrincipalKind, RotationReason, RotationState,
+    VersionInfo, VersionState,
 };
 
 /// What the operator decides.
@@ -102,6 +108,10 @@ pub struct Settings {
     pub reserved_projects: Vec<ProjectPath>,
     /// Where secrets are made on account of the projects that they are bound to, if anywhere.
     pub common_home: Option<CommonHome>,
+    /// After how many uses keys are changed without being asked.
+    pub rotate_after_uses: u64,
+    /// After how many seconds keys are changed without being asked; 0 is never.
+    pub rotate_after_seconds: u64,
 }
 
 impl Default for Settings {
@@ -116,6 +126,8 @@ impl Default for Settings {
             users_create_projects: false,
             reserved_projects: Vec::new(),
             common_home: None,
+            rotate_after_uses: crypto::MAX_USES / 2,
+            rotate_after_seconds: 0,
         }
     }
 }
@@ -126,10 +138,7 @@ const ATTEMPTS: usize = 16;
 /// A store and the keys to it.
 pub struct Vault {
     engine: Arc<dyn Engine>,
-    keyring: Keyring,
-    /// When the store last recorded the keyring's generation: every commit that carries something
-    /// sealed requires that it still is that one.
-    keyring_recorded_at: Revision,
+    keys: keys::Keys,
     incarnation: Incarnation,
     clock: Arc<dyn Clock>,
     rights: rights::Rights,
@@ -139,7 +148,6 @@ pub struct Vault {
     sign_in: sign_in::SignIn,
     hashing: sign_in::Hashing,
     usage: usage::Usage,
-    reserving: Mutex<sealing::NextBlock>,
     projections: projections::Table,
     recent: watch::Recent,
     settings: Settings,
@@ -147,7 +155,8 @@ pub struct Vault {
 
 impl Vault {
     /// Opens the vault: records the keyring in a new store, and refuses a store that was written
-    /// with a later one.
+    /// with a later one. A change of keys that was begun is gone on with by
+    /// [`Vault::run_rotation`].
     ///
     /// # Errors
     /// When keyring and store do not go together, or a token does not open.
@@ -158,21 +167,10 @@ impl Vault {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, VaultError> {
-        let generation = keyring.generation().to_be_bytes().to_vec();
-        let keyring_recorded_at = match engine.read(&Key::keyring())? {
-            Some(stored) if stored.value == generation => stored.written_at,
-            Some(_) => return Err(VaultError::KeyringGeneration),
-            None => {
-                let mut commit = Commit::default();
-                commit.require(Precondition::Absent(Key::keyring()));
-                commit.put(Key::keyring(), generation);
-                engine.commit(commit)?
-            }
-        };
+        let keys = keys::Keys::open(engine.as_ref(), keyring)?;
         let vault = Self {
             engine,
-            keyring,
-            keyring_recorded_at,
+            keys,
             incarnation,
             clock,
             rights: rights::Rights::default(),
@@ -180,7 +178,6 @@ impl Vault {
             sign_in: sign_in::SignIn::new()?,
             hashing: sign_in::Hashing::default(),
             usage: usage::Usage::default(),
-            reserving: Mutex::new(sealing::NextBlock::default()),
             projections: projections::Table::default(),
             recent: watch::Recent::default(),
             settings,
@@ -209,7 +206,7 @@ impl Vault {
 
     /// The store's identity, in hexadecimal.
     pub fn store_id(&self) -> String {
-        self.keyring.store_id().to_string()
+        self.keyring().store_id().to_string()
     }
 
     /// The clock that the vault goes by.
@@ -220,17 +217,17 @@ impl Vault {
     /// Signs a statement of the audit log, under the key whose public half
     /// [`Vault::audit_key`] names.
     pub fn sign_audit(&self, message: &[u8]) -> [u8; 64] {
-        self.keyring.sign_audit(message)
+        self.keyring().sign_audit(message)
     }
 
     /// The public key that the audit log verifies with.
     pub fn audit_key(&self) -> crypto::PublicKey {
-        self.keyring.audit_key()
+        self.keyring().audit_key()
     }
 
     /// The store's identity, as bytes.
     pub fn store_bytes(&self) -> [u8; 16] {
-        *self.keyring.store_id().as_bytes()
+        *self.keyring().store_id().as_bytes()
     }
 
     /// Why the store takes no writes, if it does not.
@@ -252,15 +249,17 @@ impl Vault {
     /// it was decided and sealed.
     fn commit(&self, mut commit: Commit, basis: Basis) -> Result<Revision, VaultError> {
         let own = commit.preconditions.len();
-        commit.require(Precondition::WrittenAt(Key::keyring(), self.keyring_recorded_at));
-        for ground in basis.grounds() {
-            let key = tokens::ground_key(ground.record);
-            commit.require(Precondition::ChangedAt(key, ground.changed_at));
-        }
-        self.engine.commit(commit).map_err(|error| match error {
-            store::CommitError::Conflict { index } if index == own => VaultError::KeyringGeneration,
-            store::CommitError::Conflict { index } if index > own => VaultError::RightsChanged,
-            other => other.into(),
+        tokens::require_grounds(&mut commit, &basis);
+        let grounds = commit.preconditions.len();
+        self.commit_sealed(commit).map_err(|error| match error {
+            VaultCommitError::Commit(CommitError::Conflict { index }) if index >= grounds => {
+                VaultError::KeyringGeneration
+            }
+            VaultCommitError::Commit(CommitError::Conflict { index }) if index >= own => {
+                VaultError::RightsChanged
+            }
+            VaultCommitError::Commit(other) => other.into(),
+            VaultCommitError::Vault(error) => error,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Sealing and opening records, with every use of a key reserved durably before it is made.
 
-use crypto::{PayloadContext, SealError, SealedVersion};
+use crypto::{Keyring, OpenError, PayloadContext, RewrapError, SealError, SealedVersion};
 use domain::{Malformed, Payload, Revision, SecretType, Uid};
 use store::{Commit, Key, Precondition};
 
@@ -22,7 +22,7 @@ impl Default for NextBlock {
 impl Vault {
     pub(crate) fn seal_record(&self, key: &Key, plaintext: &[u8]) -> Result<Vec<u8>, VaultError> {
         let sealed =
-            self.with_reservation(|| self.keyring.seal_metadata(key.as_bytes(), plaintext));
+            self.with_reservation(|keyring| keyring.seal_metadata(key.as_bytes(), plaintext));
         sealed.map(domain::Sealed::into_bytes)
     }
 
@@ -32,7 +32,7 @@ impl Vault {
         payload: &Payload,
     ) -> Result<SealedVersion, VaultError> {
         let encoded = payload.encode();
-        self.with_reservation(|| self.keyring.seal_payload(context, &encoded))
+        self.with_reservation(|keyring| keyring.seal_payload(context, &encoded))
     }
 
     /// Opens a sealed record and decodes it.
@@ -42,7 +42,7 @@ impl Vault {
         sealed: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<T, VaultError> {
-        let opened = self.keyring.open_metadata(key.as_bytes(), sealed);
+        let opened = self.keyring().open_metadata(key.as_bytes(), sealed);
         let opened = opened.map_err(|_| VaultError::Damaged)?;
         // EXPOSE: a record of names and times is decoded; it holds no value of a secret.
         decode(opened.expose()).map_err(|Malformed| VaultError::Damaged)
@@ -70,19 +70,47 @@ impl Vault {
         let sealed = self.engine.read(&Key::payload(uid, version))?;
         let (Some(wrapped), Some(sealed)) = (wrapped, sealed) else { return Ok(None) };
         let context = PayloadContext { uid, version, kind };
-        let opened = self.keyring.open_payload(&context, &wrapped.value, &sealed.value);
+        let opened = self.keyring().open_payload(&context, &wrapped.value, &sealed.value);
         let opened = opened.map_err(|_| VaultError::Damaged)?;
         Payload::decode(kind, &opened).map(Some).map_err(|Malformed| VaultError::Damaged)
     }
 
+    /// A version under a new data key and the current KEK.
+    pub(crate) fn seal_anew(
+        &self,
+        context: &PayloadContext,
+        wrapped_key: &[u8],
+        payload: &[u8],
+    ) -> Result<SealedVersion, VaultError> {
+        let opened = self.keyring().open_payload(context, wrapped_key, payload);
+        let opened = opened.map_err(|_| VaultError::Damaged)?;
+        self.with_reservation(|keyring| keyring.seal_payload(context, &opened))
+    }
+
+    /// A version's data key under the current KEK, if it is under an older one.
+    pub(crate) fn rewrap(
+        &self,
+        context: &PayloadContext,
+        wrapped_key: &[u8],
+    ) -> Result<Option<Vec<u8>>, VaultError> {
+        let rewrapped =
+            self.with_reservation(|keyring| match keyring.rewrap(context, wrapped_key) {
+                Ok(rewrapped) => Ok(Ok(rewrapped)),
+                Err(RewrapError::Open(OpenError)) => Ok(Err(VaultError::Damaged)),
+                Err(RewrapError::Seal(error)) => Err(error),
+            });
+        Ok(rewrapped??.map(domain::Sealed::into_bytes))
+    }
+
     fn with_reservation<T>(
         &self,
-        mut seal: impl FnMut() -> Result<T, SealError>,
+        mut seal: impl FnMut(&Keyring) -> Result<T, SealError>,
     ) -> Result<T, VaultError> {
         loop {
-            match seal() {
+            let keyring = self.keyring();
+            match seal(&keyring) {
                 Ok(sealed) => return Ok(sealed),
-                Err(SealError::ReservationExhausted) => self.reserve_uses()?,
+                Err(SealError::ReservationExhausted) => self.reserve_uses(&keyring)?,
                 Err(SealError::Exhausted) => return Err(VaultError::KeysExhausted),
                 Err(SealError::NoRandomness) => return Err(VaultError::NoRandomness),
                 Err(SealError::TooLong) => return Err(VaultError::TooLarge),
@@ -92,12 +120,12 @@ impl Vault {
 
     /// Reserves the next block of uses: durably first, so that a crash skips uses and never
     /// repeats them.
-    fn reserve_uses(&self) -> Result<(), VaultError> {
-        let mut next = self.reserving.lock();
-        if self.keyring.uses_left() > 0 {
+    fn reserve_uses(&self, keyring: &Keyring) -> Result<(), VaultError> {
+        let mut next = self.keys.reserving.lock();
+        if keyring.uses_left() > 0 {
             return Ok(());
         }
-        let key = Key::key_uses(self.keyring.current_kek().get());
+        let key = Key::key_uses(keyring.current_kek().get());
         let stored = self.engine.read(&key)?;
         let reserved = match &stored {
             None => 0,
@@ -114,7 +142,8 @@ impl Vault {
         });
         commit.put(key, until.to_be_bytes().to_vec());
         self.engine.commit(commit)?;
-        self.keyring.set_uses(reserved, until);
+        keyring.set_uses(reserved, until);
+        self.note_uses(keyring);
         next.0 = (next.0 * 2).min(LARGEST_BLOCK);
         Ok(())
     }

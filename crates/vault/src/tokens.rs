@@ -71,7 +71,7 @@ impl Vault {
         if is_well_formed(token) {
             return self.rights.bearer(&hash, now);
         }
-        let claimed = self.keyring.read_jwt(token, now)?;
+        let claimed = self.keyring().read_jwt(token, now)?;
         match self.rights.bearer(&hash, now) {
             Some(actor) => Some(actor)
                 .filter(|actor| actor.token().is_some_and(|shown| shown.id == claimed.jti)),
@@ -356,7 +356,7 @@ impl Vault {
             }
         };
         let claims = JwtClaims { name: &name, jti: id, issued_at: now, expires_at: expires };
-        self.keyring.make_jwt(&claims)
+        self.keyring().make_jwt(&claims)
     }
 
     /// Who asks, where that is a user or a machine account.
@@ -470,7 +470,7 @@ impl Vault {
     }
 
     fn hash_token(&self, token: &str) -> [u8; 32] {
-        let store = self.keyring.store_id();
+        let store = self.keyring().store_id();
         let hash = Sha256::new().chain_update(HASH_DOMAIN).chain_update(store.as_bytes());
         hash.chain_update(token.as_bytes()).finalize().into()
     }
@@ -556,8 +556,15 @@ fn change(kind: ChangeKind, id: Uid) -> Vec<u8> {
     Change { kind, object: ChangedObject::Token, uid: id, view: None }.encode()
 }
 
+/// Has a commit rest on the rights that it was decided on.
+pub(crate) fn require_grounds(commit: &mut Commit, basis: &Basis) {
+    for ground in basis.grounds() {
+        commit.require(Precondition::ChangedAt(ground_key(ground.record), ground.changed_at));
+    }
+}
+
 /// The key of a record that a decision rested on.
-pub(crate) fn ground_key(record: GroundRecord) -> Key {
+fn ground_key(record: GroundRecord) -> Key {
     match record {
         GroundRecord::Principal(uid) => Key::principal(uid),
         GroundRecord::Token(id) => Key::token(id),

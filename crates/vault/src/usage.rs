@@ -66,7 +66,7 @@ impl Vault {
                 let key = Key::last_use(*uid);
                 commit.put(key.clone(), self.seal_record(&key, &encode_last_use(*at))?);
             }
-            self.engine.commit(commit)?;
+            self.commit(commit, authz::Basis::default())?;
             for (index, (uid, at)) in some.iter().enumerate() {
                 if number * AT_ONCE + index < reads {
                     let mut reads = self.usage.reads.lock();

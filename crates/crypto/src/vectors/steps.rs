@@ -56,7 +56,7 @@ pub(super) fn of_payload(vector: &Fields) -> Steps {
 /// The associated data at the place where the record is read; and where it opens, the key.
 pub(super) fn of_metadata(vector: &Fields) -> Steps {
     let (store, record) = (store(vector), unhex(&vector["record"]));
-    let Ok(id) = record::metadata_key_id(&record) else { return Steps::new() };
+    let Ok(id) = record::metadata_key_of(&record) else { return Steps::new() };
     let associated = associated::metadata(store, id, &unhex(&vector["store-key"]));
     let mut steps = vec![("metadata-ad".into(), hex(&associated))];
     if vector["expect"] == "success" {

@@ -7,6 +7,7 @@ mod consumer;
 mod docs;
 mod grant;
 mod history;
+mod keys;
 mod list;
 mod project;
 mod render;
@@ -28,6 +29,7 @@ use crate::metrics::MEDIA_TYPE;
 use crate::surface;
 
 pub(crate) use grant::to as someone;
+pub use keys::{keys_body, rotation_body};
 
 /// The route table.
 pub(crate) fn routes(app: App) -> Router {
@@ -96,6 +98,11 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::CONSUMERS, get(consumer::list))
         .route(paths::SYNC, get(sync::show))
         .route(paths::RELEASE_BRAKE, post(sync::release_brake))
+        .route(paths::KEYS, get(keys::show))
+        .route(paths::ROTATION, get(keys::rotation))
+        .route(paths::ROTATE, post(keys::rotate))
+        .route(paths::PAUSE_ROTATION, post(keys::pause))
+        .route(paths::RESUME_ROTATION, post(keys::resume))
         .merge(surface::routes(&app))
         .fallback(surface::not_found)
         .method_not_allowed_fallback(surface::no_method)

@@ -137,3 +137,17 @@ impl Change {
         Ok(Self { kind, object, uid, view })
     }
 }
+/// An event of the change log as it is stored: the revision of the event before it, and what changed.
+pub fn encode_stored_event(previous: Revision, change: &Change) -> Vec<u8> {
+    Encoder::default().u64(previous.get()).raw(&change.encode()).finish()
+}
+
+/// Reads back what [`encode_stored_event`] wrote.
+///
+/// # Errors
+/// When the bytes are not exactly such an encoding.
+pub fn decode_stored_event(bytes: &[u8]) -> Result<(Revision, Change), Malformed> {
+    let mut input = Decoder::new(bytes);
+    let previous = Revision::new(input.u64()?);
+    Ok((previous, Change::decode(input.raw(input.remaining())?)?))
+}

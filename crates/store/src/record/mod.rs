@@ -2,7 +2,7 @@
 //!
 //! Each begins with a format number of its own. Heads, projects, organizations, tokens, principals,
 //! consumers and times of last use are sealed by the vault before they reach an engine; changes and
-//! tombstones carry names only, holdings numbers only, and stay in the clear.
+//! tombstones carry names only, holdings and rotations numbers only, and stay in the clear.
 
 mod change;
 mod consumer;
@@ -12,16 +12,20 @@ mod org;
 mod principal;
 mod project;
 mod right;
+mod rotation;
 mod token;
 mod tombstone;
 
-pub use change::{Change, ChangeKind, ChangeView, ChangedObject};
+pub use change::{
+    Change, ChangeKind, ChangeView, ChangedObject, decode_stored_event, encode_stored_event,
+};
 pub use consumer::{ConsumerKind, ConsumerRecord, Holding, SecretRef};
 pub use head::{Binding, Head, VersionInfo, VersionState};
 pub use last_use::{decode_last_use, encode_last_use};
 pub use org::OrgRecord;
 pub use principal::{Grant, PrincipalKind, PrincipalRecord};
 pub use project::{ProjectRecord, Removal};
+pub use rotation::{RotationReason, RotationRecord, RotationState};
 pub use token::{TokenHolder, TokenRecord};
 pub use tombstone::{decode_tombstone, encode_tombstone};
 

@@ -152,6 +152,19 @@ fn holding() -> Holding {
     Holding { life: 1, holders: 2 }
 }
 
+fn rotation() -> RotationRecord {
+    RotationRecord {
+        kek: 2,
+        metadata_from: 3,
+        reseal: true,
+        state: RotationState::Paused,
+        reason: RotationReason::Uses,
+        started_at: Timestamp::from_unix_millis(7),
+        finished_at: None,
+        total: 1024,
+    }
+}
+
 fn shown(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string().replace("\\x00", "0")
 }
@@ -210,6 +223,10 @@ fn golden_records() {
         r"\x010123456789abcdef0000000\x01000\x02me000\x03you000\x01000\x01k000\x01v\x01000\x07default000\x02ml000\x02hf0123456789abcdef000\x070"
     );
     assert_eq!(shown(&holding().encode()), r"\x01000\x01000\x02");
+    assert_eq!(
+        shown(&rotation().encode()),
+        r"\x01000\x02000\x03\x01\x02\x030000000\x0700000000000000\x040"
+    );
     let changed = Change { object: ChangedObject::Consumer, view: None, ..change() };
     assert_eq!(shown(&changed.encode()), r"\x01\x030123456789abcdef\x07");
 }
@@ -231,6 +248,16 @@ fn every_record_survives_and_every_truncation_is_refused() {
     assert_eq!(OrgRecord::decode(&org().encode()), Ok(org()));
     assert_eq!(ConsumerRecord::decode(&consumer().encode()), Ok(consumer()));
     assert_eq!(Holding::decode(&holding().encode()), Ok(holding()));
+    for state in [RotationState::Running, RotationState::Paused, RotationState::Done] {
+        for reason in [RotationReason::Age, RotationReason::Operator, RotationReason::Uses] {
+            let finished_at =
+                (state == RotationState::Done).then_some(Timestamp::from_unix_millis(9));
+            let record = RotationRecord { state, reason, finished_at, ..rotation() };
+            assert_eq!(RotationRecord::decode(&record.encode()), Ok(record));
+        }
+    }
+    let event = encode_stored_event(Revision::new(3), &change());
+    assert_eq!(decode_stored_event(&event), Ok((Revision::new(3), change())));
     let bytes = consumer().encode();
     for length in 0..bytes.len() {
         assert!(ConsumerRecord::decode(&bytes[..length]).is_err(), "{length}");
@@ -279,6 +306,7 @@ fn every_seed_of_a_record_holds() {
         ("tombstone", encode_tombstone(&gone)),
         ("consumer", consumer().encode()),
         ("holding", holding().encode()),
+        ("rotation", rotation().encode()),
         ("bound_path", encode_secret_path(&secret())),
     ];
     crate::fuzz::replay::replay("record", crate::fuzz::record, &made);

@@ -436,6 +436,14 @@ impl Engine for SledEngine {
         answer.recv().map_err(|_| stopped())?
     }
 
+    fn write_keyring(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        // The store may have failed since; the file is its own.
+        self.dir.write_keyring(bytes).map_err(|error| StoreError::Keyring {
+            reason: std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), ToString::to_string),
+        })
+    }
+
     fn failure(&self) -> Option<StoreError> {
         self.shared.failure()
     }

@@ -218,7 +218,7 @@ impl Writer {
             group.tell();
             return false;
         }
-        match self.persist(&group) {
+        match self.persist(&mut group) {
             Ok(()) => {
                 group.tell();
                 true
@@ -282,8 +282,12 @@ impl Writer {
     }
 
     /// Makes a group durable, then visible.
-    fn persist(&mut self, group: &Group) -> Result<(), StoreError> {
+    fn persist(&mut self, group: &mut Group) -> Result<(), StoreError> {
         let trimmed = self.trim()?;
+        for (key, _) in &trimmed {
+            // An event that is rewritten silently, and is as old as to go, goes.
+            group.records.remove(key);
+        }
         self.take_anchor();
         let mut batch = sled::Batch::default();
         let mut old = HashMap::with_capacity(group.records.len());

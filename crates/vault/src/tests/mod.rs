@@ -9,6 +9,7 @@ mod lists;
 mod model;
 mod projects;
 mod rights;
+mod rotation;
 mod secrets;
 mod stand_in;
 mod tokens;
@@ -32,7 +33,7 @@ use domain::{
     Plaintext, ProjectName, ProjectPath, ProjectionMode, ProjectionRule, Retired, SecretName,
     SecretPath, SecretType, Timestamp, Tombstone,
 };
-use store::{DataDir, Head, KeyRange, SledEngine, SledOptions};
+use store::{DataDir, Head, Key, KeyRange, Precondition, SledEngine, SledOptions};
 use tempfile::TempDir;
 
 use super::*;
@@ -94,8 +95,10 @@ impl Home {
     }
 
     fn open(&self) -> (Arc<SledEngine>, Result<Vault, VaultError>) {
-        let keyring = Keyring::open(&self.keyring, self.root.as_ref()).unwrap();
         let data = DataDir::lock(self.dir.path()).unwrap();
+        // Once the keys were changed there is a file, which is newer.
+        let file = data.read_keyring().unwrap().unwrap_or_else(|| self.keyring.clone());
+        let keyring = Keyring::open(&file, self.root.as_ref()).unwrap();
         let store = *keyring.store_id().as_bytes();
         let options = SledOptions { keep_events: self.keep_events, ..SledOptions::default() };
         let engine = Arc::new(SledEngine::open(data, store, options).unwrap());

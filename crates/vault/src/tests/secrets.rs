@@ -104,13 +104,13 @@ fn uses_of_a_key_are_reserved_before_they_are_made_and_never_taken_back() {
         let stored = running.engine.read(&Key::key_uses(1)).unwrap().unwrap();
         u64::from_be_bytes(stored.value.try_into().unwrap())
     };
-    let used = running.vault.keyring.uses();
+    let used = running.vault.keyring().uses();
     let first = reserved(&running);
     assert!(used > 0 && used <= first, "{used} of {first}");
     drop(running);
     let again = home.start();
-    assert!(again.vault.keyring.uses() > first, "uses start behind what was reserved before");
-    assert!(reserved(&again) >= again.vault.keyring.uses());
+    assert!(again.vault.keyring().uses() > first, "uses start behind what was reserved before");
+    assert!(reserved(&again) >= again.vault.keyring().uses());
 }
 
 #[test]

@@ -81,6 +81,11 @@ fn two_with_the_same_keys() -> [(Home, Running); 2] {
     })
 }
 
+/// A store with something of everything.
+pub(super) fn filled_store() -> (Home, Running) {
+    filled(Home::new())
+}
+
 fn filled(home: Home) -> (Home, Running) {
     let running = home.start();
     fill(&running, &home.clock);
@@ -269,7 +274,7 @@ fn a_reader_written_from_the_documents_alone_opens_every_record() {
     assert_eq!(found["views"].as_array().unwrap().len(), views);
     assert_eq!(found["secrets"], shown(&running));
 
-    let keyring = &running.vault.keyring;
+    let keyring = &running.vault.keyring();
     assert_eq!(found["store"], running.vault.store_id());
     assert_eq!(found["generation"], keyring.generation());
     assert_eq!(found["keks"], json!([keyring.current_kek().get()]));
@@ -330,7 +335,7 @@ enum Place {
 
 impl Place {
     fn opens(&self, vault: &Vault, record: &[u8]) -> bool {
-        let keyring = &vault.keyring;
+        let keyring = &vault.keyring();
         match self {
             Self::Metadata(key) => {
                 vault.open_record(key, record, |_| Ok::<_, Malformed>(())).is_ok()
@@ -410,14 +415,14 @@ fn a_version_opens_as_no_other_version_and_as_no_other_type() {
     assert!(versions.len() > 8);
     for (at, _, _) in &versions {
         for (from, wrapped, payload) in &versions {
-            let opened = running.vault.keyring.open_payload(at, wrapped, payload);
+            let opened = running.vault.keyring().open_payload(at, wrapped, payload);
             assert_eq!(opened.is_ok(), at == from, "{from:?} at {at:?}");
         }
     }
     for (own, wrapped, payload) in &versions {
         for kind in SecretType::ALL {
             let at = PayloadContext { kind, ..*own };
-            let opened = running.vault.keyring.open_payload(&at, wrapped, payload);
+            let opened = running.vault.keyring().open_payload(&at, wrapped, payload);
             assert_eq!(opened.is_ok(), kind == own.kind, "{own:?} as {kind}");
         }
     }

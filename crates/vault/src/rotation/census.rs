@@ -1,0 +1,76 @@
+//! How many records are under which key: a scan of everything that is sealed.
+
+use std::collections::BTreeMap;
+
+use crypto::{metadata_key_of, wrapping_kek};
+use store::{Engine, KeyRange, RotationRecord, Stored, decode_stored_event};
+
+use crate::{Vault, VaultError};
+
+// Small in tests, so that tests turn pages.
+const PAGE: usize = if cfg!(test) { 9 } else { 1000 };
+
+/// Counts by the numbers that the records name, which their seals bind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// Wrapped data keys by KEK.
+    pub(crate) keks: BTreeMap<u32, u64>,
+    /// Metadata records, and metadata in events, by metadata key.
+    pub(crate) metadata: BTreeMap<u32, u64>,
+}
+
+impl Census {
+    pub(crate) fn take(engine: &dyn Engine) -> Result<Self, VaultError> {
+        let mut census = Self::default();
+        each(engine, KeyRange::wrapped_keys(), |stored| {
+            let kek = wrapping_kek(&stored.value).map_err(|_| VaultError::Damaged)?;
+            *census.keks.entry(kek.get()).or_default() += 1;
+            Ok(())
+        })?;
+        let mut count = |sealed: &[u8]| {
+            let key = metadata_key_of(sealed).map_err(|_| VaultError::Damaged)?;
+            *census.metadata.entry(key).or_default() += 1;
+            Ok(())
+        };
+        for range in KeyRange::metadata() {
+            each(engine, range, |stored| count(&stored.value))?;
+        }
+        each(engine, KeyRange::change_log(), |stored| {
+            let event = decode_stored_event(&stored.value).map_err(|_| VaultError::Damaged)?;
+            event.1.view.map_or(Ok(()), |view| count(&view.sealed))
+        })?;
+        Ok(census)
+    }
+
+    /// How many records are under keys that a rotation ends.
+    pub(crate) fn older(&self, rotation: &RotationRecord) -> u64 {
+        let keks = self.keks.iter().filter(|(kek, _)| **kek != rotation.kek);
+        let metadata = self.metadata.range(..rotation.metadata_from);
+        keks.map(|(_, count)| count).chain(metadata.map(|(_, count)| count)).sum()
+    }
+}
+
+impl Vault {
+    pub(crate) fn census(&self) -> Result<Census, VaultError> {
+        Census::take(self.engine.as_ref())
+    }
+}
+
+/// Looks at each record of a range, in pages, so that writers wait for none of them for long. What is
+/// written behind the scan meanwhile is under the newest keys.
+fn each(
+    engine: &dyn Engine,
+    mut range: KeyRange,
+    mut look: impl FnMut(&Stored) -> Result<(), VaultError>,
+) -> Result<(), VaultError> {
+    loop {
+        let page = engine.scan(&range, PAGE)?;
+        for (_, stored) in &page.records {
+            look(stored)?;
+        }
+        match page.records.last() {
+            Some((key, _)) if page.more => range = range.after(key),
+            _ => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Changes of keys: what is rewritten and what is not, cut off at each step, beside writers.
+
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use domain::Revision;
+
+use super::whole_store::filled_store;
+use super::*;
+use crate::rotation::{Census, Pass};
+
+const NO_STOP: &dyn Fn() -> bool = &|| false;
+
+impl Running {
+    fn begin(&self, wanted: &NewRotation) -> Result<RotationView, VaultError> {
+        self.vault.begin_rotation(&self.may(WholeStore), wanted)
+    }
+
+    fn run(&self) -> Result<Option<RotationView>, VaultError> {
+        self.vault.run_rotation(NO_STOP, &mut |_| {})
+    }
+
+    fn rotate(&self, wanted: &NewRotation) -> RotationView {
+        self.begin(wanted).unwrap();
+        let done = self.run().unwrap().unwrap();
+        assert_eq!(done.state, RotationState::Done);
+        assert_eq!(done.total, done.done);
+        done
+    }
+
+    fn keks(&self) -> Vec<u32> {
+        self.vault.keyring().kek_infos().iter().map(|kek| kek.id.get()).collect()
+    }
+
+    fn census(&self) -> Census {
+        self.vault.census().unwrap()
+    }
+
+    /// All records but the engine's own, the keyring's generation, uses and the rotation's.
+    fn everything(&self) -> BTreeMap<Key, store::Stored> {
+        let all = KeyRange { start: Key::from_bytes(vec![2]), end: Key::from_bytes(vec![0x14]) };
+        let page = self.engine.scan(&all, 100_000).unwrap();
+        page.records.into_iter().filter(|(key, _)| key.as_bytes()[0] != 0x0b).collect()
+    }
+}
+
+fn reseal() -> NewRotation {
+    NewRotation { reseal: true, ..NewRotation::default() }
+}
+
+/// What clients see of each record: that it is there, and when it last changed.
+fn revisions(records: &BTreeMap<Key, store::Stored>) -> Vec<(&Key, Revision)> {
+    records.iter().map(|(key, stored)| (key, stored.changed_at)).collect()
+}
+
+#[test]
+fn a_rotation_rewrites_each_wrapped_key_and_nothing_that_clients_see() {
+    let (home, running) = filled_store();
+    let before = running.everything();
+    let at = running.vault.resource_version();
+    let done = running.rotate(&NewRotation::default());
+    assert_eq!((done.kek, done.reason), (2, RotationReason::Operator));
+    let after = running.everything();
+    assert_eq!(revisions(&before), revisions(&after));
+    for (key, stored) in &after {
+        let same = stored.value == before[key].value;
+        assert_eq!(same, key.wrapped_version().is_none(), "{key:?}");
+    }
+    let events = running.vault.changes_after(&running.worker(), at).unwrap();
+    assert!(events.changes.is_empty());
+    assert_eq!(running.keks(), [2]);
+    assert_eq!(running.census().keks.into_keys().collect::<Vec<_>>(), [2]);
+    // A new secret is under the new metadata key, and an older one opens as ever.
+    running.create("new", "v").unwrap();
+    assert_eq!(running.census().metadata.into_keys().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(running.reveal("hf", Some(1)).unwrap(), "1");
+    drop(running);
+    let again = home.start();
+    assert_eq!(again.reveal("hf", None).unwrap(), "4");
+    assert_eq!(again.keks(), [2]);
+    again.check_records();
+}
+
+#[test]
+fn resealing_leaves_no_sealed_byte_as_it_was() {
+    let (home, running) = filled_store();
+    let before = running.everything();
+    running.rotate(&reseal());
+    let after = running.everything();
+    assert_eq!(revisions(&before), revisions(&after));
+    let mut resealed = 0;
+    for (key, stored) in &after {
+        let is_payload = key.as_bytes()[0] == 0x06;
+        if key.is_metadata() || is_payload || key.wrapped_version().is_some() {
+            assert_ne!(stored.value, before[key].value, "{key:?}");
+            resealed += 1;
+        }
+    }
+    assert!(resealed > 40, "{resealed}");
+    let census = running.census();
+    assert_eq!(census.keks.into_keys().collect::<Vec<_>>(), [2]);
+    assert_eq!(census.metadata.into_keys().collect::<Vec<_>>(), [2]);
+    assert_eq!(running.vault.keyring().metadata_key_ids(), [2]);
+    for (version, value) in [(1, "1"), (4, "4")] {
+        assert_eq!(running.reveal("hf", Some(version)).unwrap(), value);
+    }
+    drop(running);
+    let again = home.start();
+    again.check_records();
+    let from = again.vault.wire(Revision::new(1));
+    assert!(!again.vault.changes_after(&again.worker(), from).unwrap().changes.is_empty());
+}
+
+#[test]
+fn what_was_sealed_before_and_is_committed_after_comes_under_the_new_keys() {
+    let (_home, running) = filled_store();
+    let permit: Permit<Update, SecretPath> = running.may(secret("hf"));
+    let (first, late) = (half_an_update(&running, &permit), half_an_update(&running, &permit));
+    running.begin(&reseal()).unwrap();
+    running.vault.commit(first, permit.basis()).unwrap();
+    running.run().unwrap();
+    // When the older keys are gone already, the act is made again from the beginning.
+    refused!(running.vault.commit(late, permit.basis()), VaultError::Busy);
+    let census = running.census();
+    assert_eq!(census.keks.into_keys().collect::<Vec<_>>(), [2]);
+    assert_eq!(census.metadata.into_keys().collect::<Vec<_>>(), [2]);
+    assert_eq!(running.reveal("hf", None).unwrap(), "5");
+}
+
+/// An update that is sealed, and not committed yet.
+fn half_an_update(running: &Running, permit: &Permit<Update, SecretPath>) -> Commit {
+    let mut draft = running.vault.draft(permit, None).unwrap();
+    running.vault.add_version(&mut draft, &payload("5"), "me".to_owned(), running.now()).unwrap();
+    running.vault.complete(draft, ChangeKind::Modified).unwrap().0
+}
+
+/// The file is durable first, then the store: a power cut between the two leaves it one ahead.
+#[test]
+fn a_rotation_that_was_cut_off_between_file_and_store_is_gone_on_with() {
+    let (home, running) = filled_store();
+    let next = running.vault.keyring().rotated(home.clock.now()).unwrap();
+    running.engine.write_keyring(&next.to_file()).unwrap();
+    let cut = home.killed();
+    let again = cut.start();
+    assert_eq!(again.keks(), [1, 2]);
+    again.create("new", "v").unwrap();
+    let done = again.run().unwrap().unwrap();
+    assert_eq!((done.state, done.kek), (RotationState::Done, 2));
+    assert_eq!(again.keks(), [2]);
+    assert_eq!(again.reveal("hf", None).unwrap(), "4");
+    // It is the same with the end of one.
+    again.begin(&NewRotation::default()).unwrap();
+    let (record, _) = again.vault.rotation_under_way().unwrap().unwrap();
+    Pass::new(&again.vault, record, NO_STOP).run(&mut |_| {}).unwrap();
+    assert!(!again.census().keks.contains_key(&2));
+    let last = again.vault.keyring().without_older(1).unwrap();
+    again.engine.write_keyring(&last.to_file()).unwrap();
+    let cut = cut.killed();
+    let third = cut.start();
+    assert_eq!(third.keks(), [3]);
+    let done = third.run().unwrap().unwrap();
+    assert_eq!((done.state, done.kek), (RotationState::Done, 3));
+    assert_eq!(third.reveal("hf", None).unwrap(), "4");
+    third.check_records();
+}
+
+#[test]
+fn a_keyring_of_another_time_is_refused() {
+    let (home, running) = filled_store();
+    let first = running.vault.keyring().to_file();
+    running.rotate(&NewRotation::default());
+    let second = running.vault.keyring();
+    let ahead = second.rotated(home.clock.now()).unwrap().without_older(1).unwrap();
+    drop(running);
+    for (file, what) in [(first, "older"), (ahead.to_file(), "two ahead")] {
+        let copy = home.killed();
+        DataDir::lock(copy.dir.path()).unwrap().write_keyring(&file).unwrap();
+        refused!(copy.open().1, VaultError::KeyringGeneration);
+        assert!(!what.is_empty());
+    }
+    // One ahead, but without the KEK that the store's records are under.
+    let copy = home.killed();
+    let stranger = second.without_older(1).unwrap();
+    assert_eq!(stranger.generation(), second.generation() + 1);
+    let stranger = stranger.rotated(home.clock.now()).unwrap().without_older(1).unwrap();
+    let data = DataDir::lock(copy.dir.path()).unwrap();
+    data.write_keyring(&stranger.to_file()).unwrap();
+    drop(data);
+    refused!(copy.open().1, VaultError::KeyringGeneration);
+}
+
+#[test]
+fn one_rotation_at_a_time_and_it_can_be_paused() {
+    let (home, running) = filled_store();
+    let all = || running.may::<Administer, _>(WholeStore);
+    refused!(running.vault.pause_rotation(&all()), VaultError::NoRotation);
+    refused!(running.vault.resume_rotation(&all()), VaultError::NoRotation);
+    let begun = running.begin(&NewRotation::default()).unwrap();
+    assert_eq!((begun.state, begun.done), (RotationState::Running, 0));
+    let file = running.vault.keyring().to_file();
+    refused!(running.begin(&reseal()), VaultError::RotationUnderWay { paused: false });
+    let paused = running.vault.pause_rotation(&all()).unwrap();
+    assert_eq!(paused.state, RotationState::Paused);
+    refused!(running.begin(&NewRotation::default()), VaultError::RotationUnderWay { paused: true });
+    assert_eq!(running.vault.keyring().to_file(), file, "a refusal changes nothing");
+    // It stays paused over a restart, and both KEKs open what is under them.
+    drop(running);
+    let running = home.start();
+    assert_eq!(running.run().unwrap().unwrap().state, RotationState::Paused);
+    assert_eq!(running.keks(), [1, 2]);
+    running.create("new", "v").unwrap();
+    assert_eq!(running.reveal("hf", None).unwrap(), "4");
+    running.vault.resume_rotation(&running.may(WholeStore)).unwrap();
+    assert_eq!(running.run().unwrap().unwrap().state, RotationState::Done);
+    assert_eq!(running.keks(), [2]);
+}
+
+#[test]
+fn a_pause_stops_a_rotation_that_runs() {
+    let (_home, running) = filled_store();
+    running.begin(&NewRotation::default()).unwrap();
+    let mut steps = 0;
+    let ended = running.vault.run_rotation(NO_STOP, &mut |_| {
+        steps += 1;
+        if steps == 1 {
+            running.vault.pause_rotation(&running.may(WholeStore)).unwrap();
+        }
+    });
+    let ended = ended.unwrap().unwrap();
+    assert_eq!((ended.state, ended.done), (RotationState::Paused, 0));
+    assert_eq!(running.census().keks.into_keys().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn keys_are_kept_for_a_record_that_does_not_open_and_all_others_are_rewritten() {
+    let (_home, running) = filled_store();
+    let uid = running.secret("hf").unwrap().head.uid;
+    let key = Key::wrapped_key(uid, 1);
+    let whole = running.engine.read(&key).unwrap().unwrap().value;
+    let mut broken = whole.clone();
+    *broken.last_mut().unwrap() ^= 1;
+    put(&running, &key, broken);
+    running.begin(&NewRotation::default()).unwrap();
+    refused!(running.run(), VaultError::RotationStuck { left: 1 });
+    let keys = running.vault.keys(&running.may(WholeStore)).unwrap();
+    assert_eq!(keys.rotation.unwrap().stuck, 1);
+    assert_eq!(keys.keks.iter().map(|kek| kek.records.min(2)).collect::<Vec<_>>(), [1, 2]);
+    // Once it is mended, for instance from a backup, the rotation ends.
+    put(&running, &key, whole);
+    let done = running.run().unwrap().unwrap();
+    assert_eq!((done.state, done.stuck), (RotationState::Done, 0));
+    assert_eq!(running.reveal("hf", Some(1)).unwrap(), "1");
+}
+
+fn put(running: &Running, key: &Key, value: Vec<u8>) {
+    let mut commit = Commit::default();
+    commit.put(key.clone(), value);
+    running.engine.commit(commit).unwrap();
+}
+
+#[test]
+fn a_keyring_file_that_cannot_be_written_changes_nothing() {
+    let (home, running) = filled_store();
+    // What is written goes here first.
+    let beside = home.dir.path().join("keyring.new");
+    fs::create_dir(&beside).unwrap();
+    let error = running.begin(&NewRotation::default()).unwrap_err();
+    assert!(error.to_string().contains("the one before is untouched"), "{error}");
+    assert_eq!(running.keks(), [1]);
+    assert!(running.vault.keys(&running.may(WholeStore)).unwrap().rotation.is_none());
+    running.create("new", "v").unwrap();
+    fs::remove_dir(&beside).unwrap();
+    running.rotate(&NewRotation::default());
+}
+
+#[test]
+fn keys_that_were_used_often_or_are_old_are_changed_without_being_asked() {
+    let settings =
+        Settings { rotate_after_uses: 600, rotate_after_seconds: 3600, ..Settings::default() };
+    let (home, running) = Running::with_settings(settings);
+    assert!(running.vault.begin_due_rotation().unwrap().is_none());
+    running.create("hf", "v").unwrap();
+    while running.vault.keyring().uses() < 600 {
+        running.update("hf", "v").unwrap();
+    }
+    let begun = running.vault.begin_due_rotation().unwrap().unwrap();
+    assert_eq!((begun.reason, begun.kek), (RotationReason::Uses, 2));
+    assert!(running.vault.begin_due_rotation().unwrap().is_none(), "while one runs");
+    running.run().unwrap();
+    assert!(running.vault.begin_due_rotation().unwrap().is_none());
+    home.clock.pass_millis(3_599_999);
+    assert!(running.vault.begin_due_rotation().unwrap().is_none());
+    home.clock.pass_millis(1);
+    let begun = running.vault.begin_due_rotation().unwrap().unwrap();
+    assert_eq!((begun.reason, begun.kek), (RotationReason::Age, 3));
+}
+
+#[test]
+fn a_rotation_with_a_new_root_key_keeps_the_one_before() {
+    let (home, running) = filled_store();
+    let new = RootKey::make().unwrap();
+    let text = new.to_text();
+    let root = NewRoot::parse_key(&text).unwrap();
+    running.rotate(&NewRotation { new_root: Some(root), reseal: false });
+    drop(running);
+    let file = DataDir::lock(home.dir.path()).unwrap().read_keyring().unwrap().unwrap();
+    assert_eq!(Keyring::slots(&file).unwrap().len(), 2);
+    for root in [&*home.root, &new] {
+        assert!(Keyring::open(&file, root).is_ok());
+    }
+    // Both slots are taken now: a third is refused, and nothing is rotated.
+    let running = home.start();
+    let third = NewRoot::parse_key(&RootKey::make().unwrap().to_text()).unwrap();
+    let wanted = NewRotation { new_root: Some(third), reseal: false };
+    refused!(running.begin(&wanted), VaultError::RootKey(crypto::SlotError::Full));
+    let same = NewRotation { new_root: Some(NewRoot::parse_key(&text).unwrap()), reseal: false };
+    refused!(running.begin(&same), VaultError::RootKey(_));
+    assert_eq!(running.keks(), [2]);
+    assert_eq!(
+        DataDir::lock(home.killed().dir.path()).unwrap().read_keyring().unwrap(),
+        Some(file)
+    );
+    for short in ["", "short", "a\nb"] {
+        assert!(NewRoot::parse_passphrase(short).is_err());
+        assert!(NewRoot::parse_key(short).is_err());
+    }
+}
+
+#[test]
+fn old_metadata_keys_do_not_pile_up() {
+    let (_home, running) = filled_store();
+    for round in 0..12 {
+        running.update("hf", &format!("round {round}")).unwrap();
+        running.rotate(&NewRotation::default());
+    }
+    assert_eq!(running.vault.keyring().metadata_key_ids(), (6..=13).collect::<Vec<_>>());
+    let census = running.census();
+    assert!(census.metadata.keys().all(|id| (6..=13).contains(id)), "{census:?}");
+    assert_eq!(running.reveal("hf", None).unwrap(), "round 11");
+}
+
+/// Events go while they are rewritten; a value of several chunks must not leave one behind, which the
+/// check at the next start would find.
+#[test]
+fn events_that_go_while_they_are_sealed_anew_leave_nothing_behind() {
+    let home = Home::with(Settings::default(), 8);
+    let running = home.start();
+    running.make_project("ml", Vec::new());
+    running.create("hf", "v").unwrap();
+    for round in 0..40 {
+        let annotations =
+            Annotations::parse(BTreeMap::from([("note".to_owned(), "0123456789".repeat(900))]));
+        let set = |_: &Annotations| Ok(annotations.clone().unwrap());
+        let change = SecretChange { annotations: Some(&set), ..nothing() };
+        running.change("hf", &change).unwrap();
+        if round % 4 == 0 {
+            running.begin(&reseal()).unwrap();
+            running.run().unwrap();
+        }
+    }
+    let again = home.killed();
+    again.start().check_records();
+}
+
+/// Everything at once: writers of many secrets, a destroyer, readers, and one rotation after another.
+#[test]
+fn writers_and_readers_notice_nothing_of_rotations() {
+    let (home, running) = Running::with_project();
+    for n in 0..40 {
+        running.create(&format!("s{n}"), "0").unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    let going = || !stop.load(Ordering::SeqCst);
+    let rounds = thread::scope(|scope| {
+        for writer in 0..3 {
+            let running = &running;
+            scope.spawn(move || {
+                let mut round = 0;
+                while going() {
+                    for n in (writer..40).step_by(3) {
+                        running.update(&format!("s{n}"), &format!("{round}")).unwrap();
+                    }
+                    running.create(&format!("w{writer}-{round}"), "x").unwrap();
+                    running.delete(&format!("w{writer}-{round}")).unwrap();
+                    round += 1;
+                }
+            });
+        }
+        scope.spawn(|| {
+            while going() {
+                for n in 0..40 {
+                    running.reveal(&format!("s{n}"), None).unwrap();
+                }
+            }
+        });
+        let mut rounds = 0;
+        for _ in 0..6 {
+            running.rotate(&NewRotation { reseal: rounds % 2 == 1, ..NewRotation::default() });
+            rounds += 1;
+            let census = running.census();
+            assert_eq!(census.keks.into_keys().collect::<Vec<_>>(), running.keks());
+        }
+        stop.store(true, Ordering::SeqCst);
+        rounds
+    });
+    assert_eq!(running.keks(), [rounds + 1]);
+    running.check_records();
+    drop(running);
+    home.start().check_records();
+}
