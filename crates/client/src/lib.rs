@@ -1,8 +1,13 @@
 //! Typed calls to a daemon's native API.
 
+mod socket;
+
+use std::path::Path;
+use std::sync::Arc;
+
 use api::{
-    Problem, ProjectBody, ProjectWrite, ProjectionList, Rendered, SecretBody, SecretData,
-    SecretWrite, WorkloadBody,
+    KeysBody, Problem, ProjectBody, ProjectWrite, ProjectionList, Rendered, RotateAction,
+    RotationBody, SecretBody, SecretData, SecretWrite, WorkloadBody, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
@@ -35,11 +40,17 @@ pub enum ClientError {
     Setting(&'static str),
 }
 
-/// A daemon's address and a token to it.
+/// A way to a daemon, and what shows who asks.
 pub struct Client {
-    http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
-    address: String,
-    authorization: HeaderValue,
+    way: Way,
+    authorization: Option<HeaderValue>,
+}
+
+/// How a daemon is reached.
+enum Way {
+    Network(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>, String),
+    /// The operator's socket, which takes no token.
+    Socket(Arc<Path>),
 }
 
 impl Client {
@@ -53,7 +64,13 @@ impl Client {
             HeaderValue::from_str(&authorization).map_err(|_| ClientError::Setting("token"))?;
         authorization.set_sensitive(true);
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
-        Ok(Self { http, address: address.trim_end_matches('/').to_owned(), authorization })
+        let way = Way::Network(http, address.trim_end_matches('/').to_owned());
+        Ok(Self { way, authorization: Some(authorization) })
+    }
+
+    /// A client for the daemon behind an operator's socket, for its own user and root.
+    pub fn on_socket(path: &Path) -> Self {
+        Self { way: Way::Socket(path.into()), authorization: None }
     }
 
     /// Makes a project in the default organization.
@@ -123,6 +140,49 @@ impl Client {
         self.call(Method::POST, &path, Some(workload)).await
     }
 
+    /// The keys of the store.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn keys(&self) -> Result<KeysBody, ClientError> {
+        self.call(Method::GET, paths::KEYS, None::<&()>).await
+    }
+
+    /// The last change of keys; none when there was none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rotation(&self) -> Result<Option<RotationBody>, ClientError> {
+        match self.call(Method::GET, paths::ROTATION, None::<&()>).await {
+            Err(ClientError::Refused(problem)) if problem.status == 404 => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Begins a change of keys.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rotate(&self, wanted: &RotateAction) -> Result<RotationBody, ClientError> {
+        self.call(Method::POST, paths::ROTATE, Some(wanted)).await
+    }
+
+    /// Has a change of keys stop where it is.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pause_rotation(&self) -> Result<RotationBody, ClientError> {
+        self.call(Method::POST, paths::PAUSE_ROTATION, None::<&()>).await
+    }
+
+    /// Has a change of keys go on.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn resume_rotation(&self) -> Result<RotationBody, ClientError> {
+        self.call(Method::POST, paths::RESUME_ROTATION, None::<&()>).await
+    }
+
     async fn call<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -141,15 +201,29 @@ impl Client {
     ) -> Result<Bytes, ClientError> {
         let bytes = body.map(serde_json::to_vec).transpose();
         let bytes = bytes.map_err(|error| ClientError::Answer(Box::new(error)))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.address))
-            .header(header::AUTHORIZATION, self.authorization.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::from(bytes.unwrap_or_default()))
-            .map_err(|_| ClientError::Setting("daemon's address"))?;
-        let answer = self.http.request(request).await;
-        let answer = answer.map_err(|error| ClientError::Connection(Box::new(error)))?;
+        let mut request =
+            Request::builder().method(method).header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
+        let body = Full::from(bytes.unwrap_or_default());
+        let complete = |request: http::request::Builder, uri: String| {
+            let request = request.uri(uri).body(body);
+            request.map_err(|_| ClientError::Setting("daemon's address"))
+        };
+        let answer = match &self.way {
+            Way::Network(http, address) => {
+                let request = complete(request, format!("{address}{path}"))?;
+                let answer = http.request(request).await;
+                answer.map_err(|error| ClientError::Connection(Box::new(error)))?
+            }
+            Way::Socket(socket) => {
+                // HTTP/1.1 wants a host; nobody looks at this one.
+                let request = request.header(header::HOST, "operator");
+                let request = complete(request, path.to_owned())?;
+                socket::send(socket, request).await.map_err(ClientError::Connection)?
+            }
+        };
         let refused = !answer.status().is_success();
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(ClientError::Connection)?.to_bytes();

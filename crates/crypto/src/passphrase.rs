@@ -49,6 +49,11 @@ impl Passphrase {
         Ok(())
     }
 
+    /// Its text, for whoever hands it on to where it is used.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        self.0.clone()
+    }
+
     /// Derives the root key, at the cost that was asked for.
     pub(crate) fn derive_root_key(
         &self,

@@ -73,6 +73,11 @@ pub(crate) fn operators_act(action: &str, resource: String) -> Entry {
     }
 }
 
+/// The record of something that the daemon did by itself.
+pub(crate) fn daemons_act(action: &str, resource: String) -> Entry {
+    Entry { actor: "system:daemon".to_owned(), ..operators_act(action, resource) }
+}
+
 /// `tresor audit`: reads the log, also beside a running daemon. No root key is needed.
 #[derive(Subcommand)]
 pub(crate) enum AuditCommand {

@@ -8,8 +8,10 @@ use tracing::level_filters::LevelFilter;
 
 use crate::audit::AuditCommand;
 use crate::failure::Failure;
+use crate::keys::KeysArgs;
 use crate::render::RenderArgs;
 use crate::root_key::RootSource;
+use crate::rotate::{self, RotateArgs};
 use crate::settings::{Form, Loaded, Setting, Sources, TABLE};
 use crate::{demo, init, logging, serve, slots};
 
@@ -35,9 +37,17 @@ enum Command {
     /// Print a Kubernetes manifest of a workload that refers to secrets. The daemon is the one that
     /// TRESOR_ADDR names, asked with TRESOR_TOKEN.
     Render(RenderArgs),
+    /// Print the keys of a store, how old they are, and how many records are under each; nothing of it
+    /// is secret. In the daemon that has the data directory, or that TRESOR_ADDR names; or without one.
+    Keys(KeysArgs),
     /// See and change which root keys open the store. The daemon must not be running.
     #[command(subcommand)]
     RootKey(RootKeyCommand),
+    /// Change the keys: new records are under new keys at once, all others are rewritten while reads
+    /// and writes go on, and then the older keys are destroyed. In the daemon that has the data
+    /// directory, or that TRESOR_ADDR names; or without one.
+    #[command(after_help = rotate::EXIT_CODES)]
+    RotateKeys(RotateArgs),
     /// Run the daemon.
     Serve(ServeArgs),
 }
@@ -62,6 +72,16 @@ struct StoreArgs {
     passphrase: bool,
 }
 
+/// A data directory and the key to it, or the daemon that has it.
+#[derive(Args)]
+pub(crate) struct KeyStoreArgs {
+    #[command(flatten)]
+    settings: KeySettings,
+    /// Ask for the passphrase on the terminal, when no daemon has the data directory.
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+}
+
 #[derive(Args)]
 struct AddArgs {
     #[command(flatten)]
@@ -72,8 +92,8 @@ struct AddArgs {
 
 /// The root key to add.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
-struct NewRootKey {
+#[group(multiple = false)]
+pub(crate) struct NewRootKey {
     /// The file of the new root key; it is made when it does not exist.
     #[arg(long, value_name = "PATH")]
     new_root_key_file: Option<PathBuf>,
@@ -142,7 +162,9 @@ impl Cli {
                 let (mut out, mut complaints) = (std::io::stdout().lock(), std::io::stderr());
                 runtime()?.block_on(args.run(&mut out, &mut complaints))
             }
+            Command::Keys(args) => print(&runtime()?.block_on(args.run())?),
             Command::RootKey(command) => command.run(),
+            Command::RotateKeys(args) => runtime()?.block_on(args.run()),
             Command::Serve(args) => {
                 let sources = args.settings.0.sources();
                 let loaded = sources.load()?;
@@ -158,7 +180,12 @@ impl RootKeyCommand {
         match self {
             Self::Add(AddArgs { store, new }) => {
                 let (loaded, present) = store.open()?;
-                let slot = slots::add(loaded.data_dir()?, &present, &new.source())?;
+                let new = new.source().ok_or_else(|| {
+                    Failure::usage(
+                        "name the new root key with --new-root-key-file, --new-passphrase-file or --new-passphrase",
+                    )
+                })?;
+                let slot = slots::add(loaded.data_dir()?, &present, &new)?;
                 print(&format!("slot {slot} was added; each root key opens the store now\n"))
             }
             Self::Drop(DropArgs { store, slot }) => {
@@ -194,12 +221,22 @@ impl StoreArgs {
     }
 }
 
+impl KeyStoreArgs {
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        let loaded = self.settings.0.sources().load()?;
+        logging::start(&loaded.settings, LevelFilter::ERROR);
+        Ok(loaded)
+    }
+}
+
 impl NewRootKey {
-    fn source(self) -> RootSource {
-        match (self.new_root_key_file, self.new_passphrase_file) {
-            (Some(path), _) => RootSource::key_file(path),
-            (None, Some(path)) => RootSource::passphrase_file(path),
-            (None, None) => RootSource::terminal(),
+    /// The one that was named.
+    pub(crate) fn source(self) -> Option<RootSource> {
+        match (self.new_root_key_file, self.new_passphrase_file, self.new_passphrase) {
+            (Some(path), _, _) => Some(RootSource::key_file(path)),
+            (None, Some(path), _) => Some(RootSource::passphrase_file(path)),
+            (None, None, true) => Some(RootSource::terminal()),
+            (None, None, false) => None,
         }
     }
 }
@@ -207,10 +244,14 @@ impl NewRootKey {
 /// The settings that every command on a data directory has as flags.
 const OF_A_STORE: [&str; 3] = ["data-dir", "root-key-file", "passphrase-file"];
 
+/// The settings that say where keys are changed.
+const OF_KEYS: [&str; 4] = ["data-dir", "root-key-file", "passphrase-file", "operator-socket"];
+
 /// The settings that say where the audit log is.
 const OF_THE_AUDIT_LOG: [&str; 2] = ["data-dir", "audit-file"];
 
 pub(crate) struct AuditSettings(SettingFlags);
+struct KeySettings(SettingFlags);
 struct StoreSettings(SettingFlags);
 struct AllSettings(SettingFlags);
 
@@ -283,6 +324,7 @@ macro_rules! flags_from_table {
 
 flags_from_table!(AllSettings, |_| true);
 flags_from_table!(AuditSettings, |setting| OF_THE_AUDIT_LOG.contains(&setting.name));
+flags_from_table!(KeySettings, |setting| OF_KEYS.contains(&setting.name));
 flags_from_table!(StoreSettings, |setting| OF_A_STORE.contains(&setting.name));
 
 #[expect(clippy::print_stdout, reason = "this is the command's output")]

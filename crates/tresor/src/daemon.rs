@@ -20,6 +20,7 @@ use crate::failure::{Failure, chain};
 use crate::init::{Opened, open};
 use crate::process_metrics::ProcessMetrics;
 use crate::root_key::Root;
+use crate::rotating::rotate_keys;
 use crate::settings::Settings;
 use crate::source::InProcess;
 use crate::sync_control::{Jobber, WorkerHandle, WorkerMetrics};
@@ -38,7 +39,7 @@ impl Daemon {
     /// store is refused first.
     pub(crate) async fn start(
         dir: DataDir,
-        root: Root,
+        (root, root_key_source): (Root, String),
         settings: &Settings,
     ) -> Result<Self, Failure> {
         let listener = listen(settings.listen, settings.insecure_plain_http).await?;
@@ -92,6 +93,7 @@ impl Daemon {
             vec![Box::new(metrics_of_worker), Box::new(ProcessMetrics)];
         let app = App::new(vault.clone(), Arc::new(handle), limits(settings), others);
         let app = app.with_surfaces(mounted(settings));
+        let app = app.with_root_key_source(root_key_source);
         let mut app = app.with_audit(audit.clone(), settings.audit_file.below(&data_dir));
         if let Some(metrics) = metrics {
             tasks.spawn(metrics.serve_metrics(app.clone(), stopped(&stop)));
@@ -102,6 +104,7 @@ impl Daemon {
         }
         tasks.spawn(listener.serve(app, stopped(&stop)));
         tasks.spawn(purge_expired(vault.clone(), stopped(&stop)));
+        tasks.spawn(rotate_keys(vault.clone(), audit.clone(), stopped(&stop)));
         tasks.spawn(write_usage(vault, stopped(&stop)));
         tasks.spawn(worker.run(stopped(&stop)));
         Ok(Self { address, engine, audit, stop, tasks })

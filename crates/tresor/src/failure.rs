@@ -19,6 +19,10 @@ const USAGE: u8 = 2;
 const WRONG_ROOT_KEY: u8 = 3;
 const LOCKED: u8 = 4;
 const DAMAGED: u8 = 5;
+/// A change of keys is under way or paused.
+const UNFINISHED: u8 = 6;
+/// Records could not be rewritten, and keys are kept for them.
+const STUCK: u8 = 7;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
@@ -27,6 +31,24 @@ impl Failure {
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), exit_code: USAGE }
+    }
+
+    pub(crate) fn unfinished(message: &str) -> Self {
+        Self { message: message.to_owned(), exit_code: UNFINISHED }
+    }
+
+    pub(crate) fn stuck(left: u64) -> Self {
+        vault::VaultError::RotationStuck { left }.into()
+    }
+
+    /// The same failure, with more about it.
+    pub(crate) fn and(self, more: &str) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
+    /// Whether another process has the data directory.
+    pub(crate) const fn is_locked(&self) -> bool {
+        self.exit_code == LOCKED
     }
 
     /// Whether the command line, the environment or the configuration file is wrong.
@@ -101,8 +123,12 @@ impl From<SlotError> for Failure {
 
 impl From<vault::VaultError> for Failure {
     fn from(error: vault::VaultError) -> Self {
-        let damaged =
-            matches!(error, vault::VaultError::Damaged | vault::VaultError::KeyringGeneration);
-        Self { message: chain(&error), exit_code: if damaged { DAMAGED } else { GENERAL } }
+        let exit_code = match &error {
+            vault::VaultError::Damaged | vault::VaultError::KeyringGeneration => DAMAGED,
+            vault::VaultError::RotationStuck { .. } => STUCK,
+            vault::VaultError::RotationUnderWay { .. } => UNFINISHED,
+            _ => GENERAL,
+        };
+        Self { message: chain(&error), exit_code }
     }
 }

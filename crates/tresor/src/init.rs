@@ -86,6 +86,22 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Writes down what the operator did.
+    pub(crate) fn write_down(&self, entry: &audit::Entry) -> Result<(), Failure> {
+        self.audit.append(entry).synced_blocking().map_err(|error| {
+            Failure::new(format!("it could not be written down in the audit log: {error}"))
+        })
+    }
+
+    /// Closes audit log and store.
+    pub(crate) fn close(self) -> Result<(), Failure> {
+        let closed = self.audit.close();
+        self.engine.close()?;
+        closed.map_err(|error| {
+            Failure::new(format!("the end of the audit log was not signed: {error}"))
+        })
+    }
+
     /// Makes an administrator's token, writes that down, and closes the store.
     fn make_token(self, description: &str) -> Result<Zeroizing<String>, Failure> {
         if !self.audit.is_ready() {
@@ -142,6 +158,8 @@ fn vault_settings(settings: &Settings) -> vault::Settings {
         cluster: settings.cluster_name.clone(),
         keep_versions: settings.keep_versions,
         purge_after_seconds: u64::from(settings.purge_after_days) * 24 * 3600,
+        rotate_after_uses: settings.rotate_keys_after_uses.into(),
+        rotate_after_seconds: u64::from(settings.rotate_keys_after_days) * 24 * 3600,
         personal_rules: rules(settings.apolo_namespace.as_ref(), surfaces::APOLO_NAMES),
         own_project_rules: rules(
             settings.digitalhub_namespace.as_ref(),

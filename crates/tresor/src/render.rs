@@ -5,13 +5,9 @@ use std::path::{Path, PathBuf};
 
 use api::{Rendered, WorkloadBody};
 use clap::{Args, ValueEnum};
-use client::{Client, ClientError};
-use zeroize::Zeroizing;
 
-use crate::failure::{Failure, chain};
-
-/// Where a daemon is looked for when `TRESOR_ADDR` does not say.
-const ADDRESS: &str = "http://127.0.0.1:8220";
+use crate::dial::{connect, failed};
+use crate::failure::Failure;
 
 /// A workload whose manifest is wanted.
 #[derive(Args)]
@@ -70,25 +66,6 @@ impl RenderArgs {
             Output::Yaml => out.write_all(surfaces::render::yaml(&rendered.manifest).as_bytes())?,
         }
         out.flush()
-    }
-}
-
-/// The daemon that `TRESOR_ADDR` and `TRESOR_TOKEN` name.
-fn connect() -> Result<Client, Failure> {
-    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let address = variable("TRESOR_ADDR").unwrap_or_else(|| ADDRESS.to_owned());
-    let token = variable("TRESOR_TOKEN").map(Zeroizing::new);
-    let token = token.ok_or_else(|| Failure::usage("TRESOR_TOKEN must hold a token"))?;
-    Client::new(&address, &token).map_err(failed)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
-fn failed(error: ClientError) -> Failure {
-    match error {
-        ClientError::Setting(_) => {
-            Failure::usage(format!("{error}; see TRESOR_ADDR and TRESOR_TOKEN"))
-        }
-        _ => Failure::new(chain(&error)),
     }
 }
 

@@ -168,7 +168,8 @@ impl RootSource {
         Failure::new(format!("{} is not usable: {error}", self.name()))
     }
 
-    fn name(&self) -> String {
+    /// What it is called, for people.
+    pub(crate) fn name(&self) -> String {
         let kind = match self.kind {
             Kind::Key => "root key",
             Kind::Passphrase => "passphrase",

@@ -38,7 +38,7 @@ pub(crate) async fn serve(
     let source = RootSource::configured(&loaded, args.passphrase)?;
     let dir = init::lock_finished(loaded.data_dir()?)?;
     let root = source.load()?;
-    let daemon = Daemon::start(dir, root, &settings).await?;
+    let daemon = Daemon::start(dir, (root, source.name()), &settings).await?;
     if memory::lock() {
         tracing::info!("no page of this process is swapped out");
     } else {
@@ -110,7 +110,7 @@ pub(crate) async fn start_throw_away(
     let made = tokio::task::spawn_blocking(move || {
         let token = init::init(&data_dir, &source, &of_it)?;
         init::finish(&data_dir)?;
-        Ok((init::lock_finished(&data_dir)?, source.load()?, token))
+        Ok((init::lock_finished(&data_dir)?, (source.load()?, source.name()), token))
     });
     let made: Result<_, Failure> =
         made.await.map_err(|_| Failure::new("the throw-away store could not be made"))?;

@@ -46,6 +46,10 @@ pub struct Settings {
     pub keep_versions: u32,
     /// After how many days a deleted secret is purged; 0 is at once.
     pub purge_after_days: u32,
+    /// After how many uses the encryption keys are changed without being asked.
+    pub rotate_keys_after_uses: u32,
+    /// After how many days; 0 is never.
+    pub rotate_keys_after_days: u32,
     /// How many seconds a watch lasts at most.
     pub max_watch_seconds: u32,
     /// How many seconds pass between two bookmarks of a watch.
@@ -322,7 +326,7 @@ const ALL_SURFACES: &str = "apolo,blueprints,chariot,digitalhub,safe";
 use Form::{Address, As, Flag, Lease, Levels, Number, Path, Text};
 
 #[rustfmt::skip]
-pub(crate) static TABLE: [Setting; 36] = [
+pub(crate) static TABLE: [Setting; 38] = [
     row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
         "The directory that holds keyring and store; `tresor init` makes it."),
     row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
@@ -347,6 +351,10 @@ pub(crate) static TABLE: [Setting; 36] = [
         "How many versions of a secret are kept, where neither it nor its project says."),
     row!(purge_after_days, "purge-after-days", Number(0, 36_500), Some("30"), "7", set,
         "After how many days a deleted secret is purged; 0 is at once."),
+    row!(rotate_keys_after_uses, "rotate-keys-after-uses", Number(1_000, 1 << 30), Some("1073741824"), "100000000", set,
+        "After how many uses of the encryption keys they are changed without being asked; the default is half of what they may take."),
+    row!(rotate_keys_after_days, "rotate-keys-after-days", Number(0, 36_500), Some("0"), "90", set,
+        "After how many days the encryption keys are changed without being asked; 0 is never."),
     row!(max_watch_seconds, "max-watch-seconds", Number(1, 86_400), Some("3600"), "600", set,
         "How many seconds a watch lasts at most."),
     row!(bookmark_seconds, "bookmark-seconds", Number(1, 3_600), Some("30"), "60", set,
@@ -412,6 +420,8 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             keep_versions: 0,
             purge_after_days: 0,
+            rotate_keys_after_uses: 0,
+            rotate_keys_after_days: 0,
             max_watch_seconds: 0,
             bookmark_seconds: 0,
             max_connections: 0,

@@ -120,6 +120,16 @@ impl Vault {
         self.begin(&NewRotation::default(), reason, &Basis::default()).map(Some)
     }
 
+    /// Why no rotation could be begun now, if so; for whoever has something to make before.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn rotation_in_the_way(&self) -> Result<Option<VaultError>, VaultError> {
+        Ok(self.rotation_under_way()?.map(|(record, _)| VaultError::RotationUnderWay {
+            paused: record.state == RotationState::Paused,
+        }))
+    }
+
     fn begin(
         &self,
         wanted: &NewRotation,
@@ -127,12 +137,10 @@ impl Vault {
         basis: &Basis,
     ) -> Result<RotationView, VaultError> {
         let _one_at_a_time = self.keys.progress.acting.lock();
-        let last = self.rotation_record()?;
-        if let Some((last, _)) = last.as_ref().filter(|(last, _)| last.state != RotationState::Done)
-        {
-            let paused = last.state == RotationState::Paused;
-            return Err(VaultError::RotationUnderWay { paused });
+        if let Some(in_the_way) = self.rotation_in_the_way()? {
+            return Err(in_the_way);
         }
+        let last = self.rotation_record()?;
         let (now, keyring) = (self.clock.now(), self.keyring());
         let next = match &wanted.new_root {
             Some(root) => keyring.with_root_added(root.unlock(), now)?.rotated(now)?,
@@ -183,7 +191,15 @@ impl Vault {
         self.set_state(RotationState::Running, &permit.basis())
     }
 
-    /// The same for whoever holds the root key and the data directory, without a daemon.
+    /// The same as [`Vault::pause_rotation`] for whoever holds the root key and the data directory.
+    ///
+    /// # Errors
+    /// When none is under way.
+    pub fn pause_operators_rotation(&self) -> Result<RotationView, VaultError> {
+        self.set_state(RotationState::Paused, &Basis::default())
+    }
+
+    /// The same as [`Vault::resume_rotation`] for whoever holds the root key and the data directory.
     ///
     /// # Errors
     /// When none is under way.
@@ -213,8 +229,8 @@ impl Vault {
     }
 
     /// Rewrites what is under older keys and destroys these, until that is done, the rotation is
-    /// paused, or `stop` says so; as the rotation then stands, if there was one to run. `seen` is told of
-    /// each step.
+    /// paused, or `stop` says so; as the rotation then stands, if there was one to run. `seen` is told
+    /// of each step.
     ///
     /// # Errors
     /// When records stay under older keys, or the store cannot be written. It can be called again.
@@ -225,13 +241,14 @@ impl Vault {
     ) -> Result<Option<RotationView>, VaultError> {
         let progress = &self.keys.progress;
         let Some(_the_only_one) = progress.running.try_lock() else { return Ok(None) };
-        let (mut idle, mut before) = (0, u64::MAX);
+        let (mut idle, mut before, mut ran) = (0, u64::MAX, false);
         loop {
             let under_way = self.rotation_under_way()?;
             let Some((record, _)) = under_way.filter(|(r, _)| r.state == RotationState::Running)
             else {
-                return self.rotation();
+                return if ran { self.rotation() } else { Ok(None) };
             };
+            ran = true;
             let left = self.census()?.older(&record);
             progress.set_left(left);
             progress.stuck.store(0, Ordering::Relaxed);
