@@ -424,4 +424,5 @@ def main():
     json.dump(about | found, sys.stdout, indent=1)
 
 
-main()
+if __name__ == "__main__":
+    main()

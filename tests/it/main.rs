@@ -32,6 +32,7 @@ mod people;
 mod projections;
 mod render;
 mod root_key;
+mod rotation;
 mod start;
 mod surface_apolo;
 mod surface_blueprints;

@@ -154,6 +154,15 @@ impl World {
         format!("{stem}{}", self.count.get())
     }
 
+    /// To be asked while no change of keys is under way, so that each actor meets the same.
+    fn between_rotations(&self) -> Asked {
+        wait_until("no rotation is under way", || {
+            let rotation = self.root.get("/tresor/v1/keys/rotation");
+            rotation.status == 404 || rotation.json()["state"] == "done"
+        });
+        ask()
+    }
+
     /// A thing that is there until an act succeeds.
     fn once(&self, what: &'static str, make: impl FnOnce() -> String) -> String {
         let there = self.things.borrow().get(what).cloned();
@@ -548,6 +557,11 @@ pub(crate) const ROWS: &[Row] = &[
     ("deleteGroup", |w, _| ask().at("principal", w.group())),
     ("readAudit", |_, _| ask().query("limit", "1".into())),
     ("listConsumers", |_, _| ask()),
+    ("readKeys", |_, _| ask()),
+    ("pauseRotation", |w, _| w.between_rotations()),
+    ("resumeRotation", |w, _| w.between_rotations()),
+    ("rotateKeys", |w, _| w.between_rotations().with(json!({}))),
+    ("readRotation", |_, _| ask()),
     ("readSyncStatus", |_, _| ask()),
     ("releaseBrake", |_, _| ask()),
     ("isAlive", |_, _| ask()),

@@ -16,7 +16,7 @@ use crate::harness::{Daemon, clean, fresh, fresh_with, wait_until};
 use crate::leaks::{Marked, marker};
 
 /// The readable memory of a process, a piece for each mapping that has one.
-fn pieces(daemon: &Daemon) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn pieces(daemon: &Daemon) -> Vec<(String, Vec<u8>)> {
     let pid = daemon.pid().as_raw();
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let file = File::open(format!("/proc/{pid}/mem")).unwrap();

@@ -114,8 +114,8 @@ impl Wanted {
     ) -> Result<Option<RotationBody>, Failure> {
         let begun = match self {
             Self::Status => return client.rotation().await.map_err(failed),
-            Self::Pause => return client.pause_rotation().await.map(Some).map_err(refused),
-            Self::Resume => client.resume_rotation().await.map_err(refused)?,
+            Self::Pause => return client.pause_rotation().await.map(Some).map_err(failed),
+            Self::Resume => client.resume_rotation().await.map_err(failed)?,
             Self::Begin { reseal, new } => {
                 let new_root = match new {
                     Some(new) => Some(new_root_of(client, by_socket, new).await?),
