@@ -22,6 +22,7 @@ fn main() {
     keyring.set_uses(0, MAX_USES);
     seal(&mut criterion, &keyring);
     open(&mut criterion, &keyring);
+    wrap(&mut criterion, &keyring);
     criterion.final_summary();
 }
 
@@ -53,6 +54,40 @@ fn open(criterion: &mut Criterion, keyring: &Keyring) {
             b.iter(|| keyring.open_payload(&CONTEXT, wrap, black_box(payload)).expect("it opens"));
         });
     }
+}
+
+/// A rotation's part for one version: its data key out of the wrap of the older KEK, and into one of the
+/// newer; beside an open and a seal of 32 bytes under keys that are ready, with a nonce from the operating
+/// system. And the keyring's own part, once a rotation.
+fn wrap(criterion: &mut Criterion, keyring: &Keyring) {
+    let mut group = criterion.benchmark_group("wrap");
+    let (from, to) = (cipher(&[1; 32]), cipher(&[2; 32]));
+    let nonce = [3; NONCE_LEN];
+    let mut wrapped = vec![7; 32];
+    from.seal_in_place_append_tag(unique(nonce), Aad::from(ASSOCIATED), &mut wrapped)
+        .expect("it is sealed");
+    group.bench_function("bare", |b| {
+        b.iter(|| {
+            let mut key = black_box(&wrapped).clone();
+            from.open_in_place(unique(nonce), Aad::from(ASSOCIATED), &mut key).expect("it opens");
+            key.truncate(32);
+            let mut fresh = [0; NONCE_LEN];
+            getrandom::fill(&mut fresh).expect("random bytes");
+            to.seal_in_place_append_tag(unique(fresh), Aad::from(ASSOCIATED), &mut key)
+                .expect("it is sealed");
+            (fresh, key)
+        });
+    });
+    let sealed = keyring.seal_payload(&CONTEXT, &Plaintext::new(vec![7; 1 << 10]));
+    let wrapped = sealed.expect("it is sealed").wrapped_key;
+    let rotated = keyring.rotated(Timestamp::default()).expect("it is rotated");
+    rotated.set_uses(0, MAX_USES);
+    group.bench_function("tresor", |b| {
+        b.iter(|| rotated.rewrap(&CONTEXT, black_box(wrapped.as_bytes())).expect("it opens"));
+    });
+    group.bench_function("keyring", |b| {
+        b.iter(|| keyring.rotated(Timestamp::default()).expect("it is rotated"));
+    });
 }
 
 fn bare_seal(value: &[u8]) -> ([u8; 32], [u8; NONCE_LEN], Vec<u8>) {

@@ -13,8 +13,9 @@ readonly TARGET_DIR="$CACHE/tresor-target-fuzz/$version"
 cargo_fuzz="$(../tests/setup/fuzz.sh)"
 export RUSTC_BOOTSTRAP=1 # The sanitizer's flag is unstable; nothing else of it is used.
 
+[ $# -gt 0 ] || set -- $("$cargo_fuzz" list --fuzz-dir .)
 # The default profile: optimized, with debug assertions and overflow checks.
-"$cargo_fuzz" build --fuzz-dir . --target-dir "$TARGET_DIR"
+for target in "$@"; do "$cargo_fuzz" build --fuzz-dir . --target-dir "$TARGET_DIR" "$target"; done
 bin="$TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release"
 
 run_one() {
@@ -33,6 +34,5 @@ run_one() {
 export -f run_one
 export bin seconds TARGET_DIR
 
-[ $# -gt 0 ] || set -- $("$cargo_fuzz" list --fuzz-dir .)
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -c 'set -euo pipefail; run_one {}'
 echo "no finding in $# targets, $seconds s each"

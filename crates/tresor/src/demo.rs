@@ -10,7 +10,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use api::{
-    ProjectSpec, ProjectWrite, ProjectWriteMetadata, RuleBody, SecretWrite, UniqueMap, WireText,
+    ProjectSpec, ProjectWrite, ProjectWriteMetadata, RotateAction, RuleBody, SecretWrite,
+    UniqueMap, WireText,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -72,6 +73,7 @@ impl Demo<'_> {
             None => without_cluster()?,
         }
         self.history().await?;
+        self.rotate().await?;
         match &self.cluster {
             Some(cluster) => self.delete(cluster).await,
             None => Ok(()),
@@ -173,14 +175,8 @@ impl Demo<'_> {
         }
         let first = self.client.secret_data(PROJECT, SECRET, Some(1)).await.map_err(failed)?;
         let now = self.client.secret_data(PROJECT, SECRET, None).await.map_err(failed)?;
-        let text = |data: api::SecretData| {
-            let encoded = data.data.and_then(|mut values| values.remove(KEY));
-            // EXPOSE: the demonstration's own value, made up above, is shown.
-            let bytes = encoded.and_then(|text| STANDARD.decode(text.expose()).ok());
-            bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-        };
         let version = now.version;
-        let (first, now) = (text(first), text(now));
+        let (first, now) = (value(first), value(now));
         if first != FIRST || now != SECOND {
             return Err(Failure::new("the history does not hold what was stored"));
         }
@@ -189,6 +185,40 @@ impl Demo<'_> {
             &format!(
                 "GET .../secrets/{SECRET}/data            version {version}: {now}\n\
                  GET .../secrets/{SECRET}/data?version=1  version 1: {first}"
+            ),
+        )
+    }
+
+    /// New keys for everything, while the daemon serves; the older ones are gone afterwards.
+    async fn rotate(&self) -> Result<(), Failure> {
+        let started = Instant::now();
+        let began = self.client.rotate(&RotateAction { reseal: true, new_root: None }).await;
+        let mut rotation = began.map_err(failed)?;
+        while rotation.state != "done" {
+            pause(started).await?;
+            let asked = self.client.rotation().await.map_err(failed)?;
+            rotation = asked.ok_or_else(|| Failure::new("the daemon knows of no rotation"))?;
+        }
+        let took = since(started);
+        let read = self.client.secret_data(PROJECT, SECRET, Some(1)).await.map_err(failed)?;
+        if value(read) != FIRST {
+            return Err(Failure::new("the history does not open under the new keys"));
+        }
+        let keys = self.client.keys().await.map_err(failed)?;
+        let shown: Vec<_> = keys
+            .keks
+            .iter()
+            .map(|kek| format!("KEK {}: {} data keys", kek.id, kek.records))
+            .collect();
+        step(
+            "Rotate",
+            &format!(
+                "$ tresor rotate-keys --reseal\n\
+                 {} records are under new keys after {took}, and the older keys are destroyed:\n\
+                 {}\n\
+                 GET .../secrets/{SECRET}/data?version=1  version 1: {FIRST}",
+                rotation.done,
+                shown.join(", ")
             ),
         )
     }
@@ -229,6 +259,13 @@ impl Demo<'_> {
         }
         Ok(())
     }
+}
+
+fn value(data: api::SecretData) -> String {
+    let encoded = data.data.and_then(|mut values| values.remove(KEY));
+    // EXPOSE: the demonstration's own value, made up above, is shown.
+    let bytes = encoded.and_then(|text| STANDARD.decode(text.expose()).ok());
+    bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 async fn start_cluster(home: &Path) -> Result<Option<Cluster>, Failure> {
