@@ -13,6 +13,8 @@ mod properties;
 #[cfg(test)]
 mod published;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod signatures;
 #[cfg(test)]
 mod vectors;

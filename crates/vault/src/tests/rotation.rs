@@ -114,10 +114,17 @@ fn resealing_leaves_no_sealed_byte_as_it_was() {
 #[test]
 fn what_was_sealed_before_and_is_committed_after_comes_under_the_new_keys() {
     let (_home, running) = filled_store();
+    running.create("other", "1").unwrap();
     let permit: Permit<Update, SecretPath> = running.may(secret("hf"));
-    let (first, late) = (half_an_update(&running, &permit), half_an_update(&running, &permit));
+    let first = half_an_update(&running, &permit);
+    let late = half_an_update(&running, &running.may(secret("other")));
+    let before = running.census();
     running.begin(&reseal()).unwrap();
     running.vault.commit(first, permit.basis()).unwrap();
+    // The version, its head and the event, and the head is no longer where it was.
+    let after = running.census();
+    assert_eq!((after.keks[&2], after.metadata[&2]), (1, 2));
+    assert_eq!((after.keks[&1], after.metadata[&1]), (before.keks[&1], before.metadata[&1] - 1));
     running.run().unwrap();
     // When the older keys are gone already, the act is made again from the beginning.
     refused!(running.vault.commit(late, permit.basis()), VaultError::Busy);
