@@ -122,7 +122,7 @@ fn moved(actor: &Actor, address: SocketAddr) -> Actor {
 }
 
 #[track_caller]
-fn wait_for_state(admin: &Actor, name: &str, state: &str) -> Value {
+pub(crate) fn wait_for_state(admin: &Actor, name: &str, state: &str) -> Value {
     let mut found = Value::Null;
     wait_until(&format!("{name} is {state}"), || {
         let list = admin.get(&format!("{}/projections", project("ml"))).expect(200).json();

@@ -31,6 +31,7 @@ mod openapi;
 mod people;
 mod projections;
 mod render;
+mod rollback;
 mod root_key;
 mod rotation;
 mod start;

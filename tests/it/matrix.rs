@@ -562,6 +562,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("resumeRotation", |w, _| w.between_rotations()),
     ("rotateKeys", |w, _| w.between_rotations().with(json!({}))),
     ("readRotation", |_, _| ask()),
+    ("readStoreStatus", |_, _| ask()),
     ("readSyncStatus", |_, _| ask()),
     ("releaseBrake", |_, _| ask()),
     ("isAlive", |_, _| ask()),

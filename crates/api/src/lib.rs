@@ -19,6 +19,7 @@ mod problem;
 mod project;
 mod render;
 mod secret;
+mod store;
 mod sync;
 mod token;
 mod watch;
@@ -56,6 +57,7 @@ pub use secret::{
     SecretMetadata, SecretPatch, SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata,
     SecretWriteSpec, VersionBody, VersionList,
 };
+pub use store::{RollbackWitness, StoreStatus};
 pub use sync::SyncStatus;
 pub use token::{NarrowingBody, RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
 pub use watch::{Bookmark, BookmarkMetadata, WatchLine};

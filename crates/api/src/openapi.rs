@@ -493,6 +493,10 @@ fn about_the_daemon(table: &mut Table) {
         .tag("daemon")
         .answers::<ConsumerList>("200", "All of them, as far as the caller may see them");
     table
+        .get(paths::STORE, "readStoreStatus", "Which store it is, and whether it was put back")
+        .tag("daemon")
+        .answers::<StoreStatus>("200", "How it stands");
+    table
         .get(paths::SYNC, "readSyncStatus", "How the worker that projects into Kubernetes stands")
         .tag("daemon")
         .answers::<SyncStatus>("200", "How it stands");

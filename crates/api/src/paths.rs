@@ -96,6 +96,8 @@ pub const PURGE: &str = "/tresor/v1/orgs/{org}/projects/{project}/secrets/{name}
 pub const RENDER: &str = "/tresor/v1/render";
 /// The clusters, nodes and workspaces that refer to secrets.
 pub const CONSUMERS: &str = "/tresor/v1/consumers";
+/// Which store it is, and whether it was put back.
+pub const STORE: &str = "/tresor/v1/store";
 /// How the worker that projects stands.
 pub const SYNC: &str = "/tresor/v1/sync";
 /// Lets the worker delete what its brake holds back.

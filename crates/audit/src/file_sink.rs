@@ -122,8 +122,9 @@ impl Medium for FileSink {
     fn reopen(&mut self, expected: Option<Anchor>, station: &Station) -> io::Result<Reopened> {
         self.file = None;
         self.files.make_dir()?;
-        let Found { file, end, first, last, signed, breakage, unproven_from, rotated } =
-            inspect(&self.files, expected)?;
+        let found = inspect(&self.files, expected)?;
+        let (signed, resource_version) = (found.signed, found.resource_version);
+        let Found { file, end, first, last, breakage, unproven_from, rotated, .. } = found;
         write_again(&file, unproven_from, end)?;
         file.sync_all()?;
         self.files.sync_dir()?;
@@ -133,7 +134,8 @@ impl Medium for FileSink {
         station.set_low(!has_room);
         let layout = Layout { first, bytes: end, rotated: rotated.into() };
         let held = (last.seq > 0).then_some(last);
-        Ok(Reopened { held, signed, breakage, layout: Some(layout), file: Some(file), has_room })
+        let (layout, file) = (Some(layout), Some(file));
+        Ok(Reopened { held, signed, resource_version, breakage, layout, file, has_room })
     }
 
     fn look_around(&mut self, station: &Station) -> io::Result<()> {

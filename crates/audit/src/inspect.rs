@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use domain::Anchor;
+use domain::{Anchor, ResourceVersion};
 
 use crate::backward::{Backward, Placed};
 use crate::files::{LogFiles, open_to_read, open_to_write};
@@ -22,6 +22,8 @@ pub(crate) struct Found {
     pub(crate) last: Anchor,
     /// Whether that is a checkpoint, or there is none.
     pub(crate) signed: bool,
+    /// The latest resource version that a line behind the anchor speaks of.
+    pub(crate) resource_version: Option<ResourceVersion>,
     /// What is wrong.
     pub(crate) breakage: Option<Break>,
     /// From here on the file may not be on the disk.
@@ -74,6 +76,7 @@ pub(crate) fn inspect(files: &LogFiles, expected: Option<Anchor>) -> io::Result<
         first,
         last,
         signed,
+        resource_version: walk.resource_version,
         breakage,
         unproven_from: walk.unproven_from,
         rotated,
@@ -102,6 +105,7 @@ struct Walk {
     /// What lies behind it is no chain.
     unsound: bool,
     unproven_from: u64,
+    resource_version: Option<ResourceVersion>,
     done: bool,
 }
 
@@ -151,7 +155,7 @@ impl Walk {
             Some(expected) if anchor.seq <= expected.seq => {
                 (self.proven, self.done) = (anchor == expected, true);
             }
-            Some(_) => {}
+            Some(_) => self.resource_version = self.resource_version.max(line.resource_version()),
         }
         // The first line of a file, and behind it what says that something is missing before it.
         let carried = self.behind.take().and_then(|link| link.after);

@@ -2,6 +2,7 @@
 
 mod backward;
 mod chain;
+mod copy;
 mod entry;
 mod export;
 mod file_sink;
@@ -23,6 +24,7 @@ mod tests;
 mod verify;
 mod writer;
 
+pub use copy::{Compared, Lost, compare};
 pub use entry::{Entry, Outcome};
 pub use export::{Exported, Filter, Format, export};
 pub use files::LogFiles;

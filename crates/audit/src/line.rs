@@ -2,7 +2,7 @@
 
 use std::io;
 
-use domain::{Anchor, Timestamp};
+use domain::{Anchor, ResourceVersion, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -60,6 +60,14 @@ impl Line {
         let members = members(&line.body);
         write(&mut again, seq, time, line.body.kind(), &members, &line.prev);
         if again == bytes { Ok(line) } else { Err(NoLine) }
+    }
+}
+
+impl Line {
+    /// The resource version that it speaks of. It was durable in the store before.
+    pub(crate) fn resource_version(&self) -> Option<ResourceVersion> {
+        let Body::Entry(entry) = &self.body else { return None };
+        ResourceVersion::parse(entry.resource_version.as_deref()?).ok()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use domain::{Anchor, Clock};
+use domain::{Anchor, Clock, ResourceVersion};
 use parking_lot::Mutex;
 
 use crate::chain::{Chain, tell};
@@ -75,6 +75,8 @@ struct Open {
     stdout: Option<Arc<Station>>,
     deadline: Duration,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// As it was found.
+    resource_version: Option<ResourceVersion>,
 }
 
 /// What appenders share with the sinks' threads.
@@ -125,6 +127,7 @@ impl AuditLog {
         };
         let (sink, found) = opened.unzip();
         let held = found.as_ref().and_then(|found| found.held);
+        let resource_version = found.as_ref().and_then(|found| found.resource_version);
         let mut chain = Chain {
             store,
             signer,
@@ -152,6 +155,7 @@ impl AuditLog {
             stdout: stations.1,
             deadline,
             threads: Mutex::new(Vec::new()),
+            resource_version,
         };
         if let (Some(station), Some(sink)) = (&open.file, sink) {
             open.spawn("audit-file", station, sink)?;
@@ -162,6 +166,12 @@ impl AuditLog {
             open.spawn("audit-stdout", station, stream)?;
         }
         Ok(Arc::new(Self { open: Some(open) }))
+    }
+
+    /// The latest resource version that the log spoke of when it was opened, in the lines behind the
+    /// one that the store knows. The store has been there, unless it was put back since.
+    pub fn resource_version_found(&self) -> Option<ResourceVersion> {
+        self.open.as_ref()?.resource_version
     }
 
     /// Whether a record that is appended soon can be written. Ask before an act that cannot be

@@ -55,6 +55,7 @@ impl Medium for StreamSink {
         let held = self.held;
         Ok(Reopened {
             held,
+            resource_version: None,
             signed: true,
             breakage: None,
             layout: None,

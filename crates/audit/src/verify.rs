@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use domain::Anchor;
+use domain::{Anchor, ResourceVersion};
 
 use crate::chain::CHECKPOINT_LINES;
 use crate::files::{LogFiles, open_to_read};
@@ -47,6 +47,11 @@ pub struct Report {
     pub unsigned: u64,
     /// Whether the log was held against keys from elsewhere.
     pub trusted_keys: bool,
+    /// The keys that may have signed: those from elsewhere or the one that the log names first, and
+    /// their successors.
+    pub keys: Vec<[u8; 32]>,
+    /// The latest resource version that an entry speaks of, and that entry's number.
+    pub resource_version: Option<(ResourceVersion, u64)>,
     /// What is wrong, in the order in which it was found.
     pub faults: Vec<Fault>,
     /// How many more faults there are.
@@ -300,6 +305,8 @@ impl<'a> Check<'a> {
         }
         (self.head, self.head_is_told) = (anchor, false);
         self.unsigned += 1;
+        let spoken_of = line.resource_version().map(|version| (version, line.seq));
+        self.report.resource_version = self.report.resource_version.max(spoken_of);
         match &line.body {
             Body::Begin(_) | Body::Entry(_) => {}
             Body::Signed(statement, seal) => self.signed(&line, statement, seal),
@@ -470,6 +477,7 @@ impl<'a> Check<'a> {
             }
         }
         self.report.unsigned = self.unsigned;
+        self.report.keys = self.keys;
         self.report.last = (self.head.seq > 0).then_some(self.head);
         self.report
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::Anchor;
+use domain::{Anchor, ResourceVersion};
 
 use crate::log::Shared;
 use crate::record::Break;
@@ -30,6 +30,8 @@ pub(crate) struct Reopened {
     pub(crate) held: Option<Anchor>,
     /// Whether that is a checkpoint.
     pub(crate) signed: bool,
+    /// A file's: the latest resource version that a line behind the expected one speaks of.
+    pub(crate) resource_version: Option<ResourceVersion>,
     /// What is wrong with it.
     pub(crate) breakage: Option<Break>,
     /// A file's: how the log lies in its files.

@@ -46,9 +46,11 @@ pub struct Client {
     authorization: Option<HeaderValue>,
 }
 
+type Http = hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>;
+
 /// How a daemon is reached.
 enum Way {
-    Network(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>, String),
+    Network(Box<Http>, String),
     /// The operator's socket, which takes no token.
     Socket(Arc<Path>),
 }
@@ -64,7 +66,7 @@ impl Client {
             HeaderValue::from_str(&authorization).map_err(|_| ClientError::Setting("token"))?;
         authorization.set_sensitive(true);
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
-        let way = Way::Network(http, address.trim_end_matches('/').to_owned());
+        let way = Way::Network(Box::new(http), address.trim_end_matches('/').to_owned());
         Ok(Self { way, authorization: Some(authorization) })
     }
 

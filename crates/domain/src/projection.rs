@@ -34,6 +34,9 @@ pub enum ProjectionState {
     NoCluster,
     /// Not applied yet.
     Pending,
+    /// The Kubernetes Secret shows a later state than the store, which was put back; it is left as it
+    /// is until somebody says to go on.
+    RolledBack,
     /// The Kubernetes Secret holds exactly these bytes.
     Synced,
     /// The entry does not fit beside the others into the 1 MiB that a Kubernetes Secret takes.
@@ -54,6 +57,7 @@ impl ProjectionState {
             Self::NameTaken => "NameTaken",
             Self::NoCluster => "NoCluster",
             Self::Pending => "Pending",
+            Self::RolledBack => "RolledBack",
             Self::Synced => "Synced",
             Self::TooLarge => "TooLarge",
             Self::Unreachable => "Unreachable",

@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use vault::Vault;
+use vault::{Vault, Witness};
 
 use crate::hub::Hub;
 
@@ -95,6 +95,7 @@ impl Collector for House {
         let revision = self.vault.resource_version().revision().get();
         let revision = i64::try_from(revision).unwrap_or(i64::MAX);
         gauge(&mut out, "tresor_store_revision", "Commits since the store was made", revision)?;
+        self.rollback(&mut out)?;
         let uses = i64::try_from(self.vault.key_uses()).unwrap_or(i64::MAX);
         gauge(&mut out, "tresor_key_uses", "Uses of the current encryption keys", uses)?;
         let left = i64::try_from(self.vault.rotation_left()).unwrap_or(i64::MAX);
@@ -107,6 +108,23 @@ impl Collector for House {
         counter(&mut out, "tresor_watches_cut_off", about, cut_off)?;
         let lines = self.hub.lines.load(Ordering::Relaxed);
         counter(&mut out, "tresor_watch_lines", "Changes sent to watchers", lines)
+    }
+}
+
+impl House {
+    /// One for each kind of witness, so that an alert can rest on those that it believes.
+    fn rollback(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let about = "Whether somebody outside has seen a later state of the store";
+        let kind = ConstGauge::new(0i64).metric_type();
+        let name = "tresor_store_rollback_suspected";
+        let mut family = out.encode_descriptor(name, about, None, kind)?;
+        let suspected = self.vault.rollback();
+        for witness in Witness::ALL {
+            let is_one = suspected.iter().any(|found| found.witness == witness);
+            let gauge = ConstGauge::new(i64::from(is_one));
+            gauge.encode(family.encode_family(&[("witness", witness.as_str())])?)?;
+        }
+        Ok(())
     }
 }
 

@@ -72,9 +72,10 @@ impl<S: Source> Desk<S> {
         let look = if entry.unsure { Look::Unknown } else { Look::Seen(observed) };
         let expected = entry.expected.clone();
         reach.acts.insert(placement.clone(), wanted.clone());
+        let newer = reach.held.newer(&placement);
         let accounted = self.accounted(&placement, wanted.as_ref(), expected.as_ref());
         let retired = doomed.map(|(owner, _)| owner);
-        self.spawn(Job { placement, wanted, expected, look, retired, accounted });
+        self.spawn(Job { placement, wanted, expected, look, retired, accounted, newer });
     }
 
     fn spawn(&mut self, job: Job) {
@@ -108,12 +109,14 @@ impl<S: Source> Desk<S> {
             return;
         };
         reach.braked.insert(placement.clone());
+        let is_newer = reach.held.newer(placement) == Some(true);
+        let failure = if is_newer { Failure::rolled_back() } else { Failure::braked() };
         let Owner::Secret(uid) = owner else {
             return;
         };
         let living = self.desired.secret(uid).map(|secret| &secret.path);
         if let Some(path) = living.or_else(|| ids.iter().find_map(|(_, what)| name(what, uid))) {
-            self.statuses.left((path, uid), placement, Failure::braked());
+            self.statuses.left((path, uid), placement, failure);
         }
     }
 
@@ -274,8 +277,14 @@ impl<S> Reach<S> {
                 entry.unsure = failure.state == ProjectionState::Conflict;
                 let anew = entry.fails_anew(failure.state);
                 note(metrics, placement, failure, anew);
-                if failure.state == ProjectionState::Braked {
-                    self.held.consider_merged(placement, true);
+                match failure.state {
+                    ProjectionState::Braked => self.held.consider_merged(placement, true),
+                    ProjectionState::RolledBack => {
+                        let found = self.views.observed(placement);
+                        let bears = found.and_then(|found| found.marks.resource_version());
+                        self.held.consider_newer(placement, bears, true);
+                    }
+                    _ => {}
                 }
                 self.schedule.retry(placement, now);
             }
@@ -297,7 +306,10 @@ fn name(what: &Retired, of: Uid) -> Option<&SecretPath> {
 fn note(metrics: &SyncMetrics, placement: &Placement, failure: &Failure, anew: bool) {
     match failure.state {
         ProjectionState::Conflict if anew => metrics.count_conflict(),
-        ProjectionState::Braked | ProjectionState::Conflict | ProjectionState::Pending => {}
+        ProjectionState::Braked
+        | ProjectionState::Conflict
+        | ProjectionState::Pending
+        | ProjectionState::RolledBack => {}
         _ => metrics.count_error(),
     }
     if anew {

@@ -1,4 +1,5 @@
-//! The brake on mass deletion. Pure, but for the handle by which it is released.
+//! The brake on mass deletion, and on what a store that was put back would do. Pure, but for the
+//! handle by which it is released.
 //!
 //! It holds no clock and no rate: what counts is how many copies tombstones would delete now. As
 //! long as it holds, none of them goes, so the count stays what it was until somebody releases the
@@ -7,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::Placement;
+use domain::{Placement, ResourceVersion};
 use tokio::sync::Notify;
 
 use crate::tombstones::TombstoneId;
@@ -18,7 +19,8 @@ pub struct Brake(pub(crate) Arc<Notify>);
 
 impl Brake {
     /// Lets the worker delete what it holds back now: every copy that the tombstones of this
-    /// moment stand for, and the loss of entries in the merged copies that are `Braked` now.
+    /// moment stand for, the loss of entries in the merged copies that are `Braked` now, and the
+    /// replacement of copies that are of a later state than the store.
     ///
     /// What is retired afterwards is counted anew, and a worker that holds nothing back ignores it.
     /// It is not remembered across a restart: whatever is left then may have to be released again.
@@ -35,6 +37,9 @@ pub(crate) struct Held {
     merged: BTreeSet<Placement>,
     released: BTreeSet<TombstoneId>,
     released_merged: BTreeSet<Placement>,
+    /// Copies of a later state than the store's, by the resource versions that they bear.
+    newer: BTreeMap<Placement, ResourceVersion>,
+    released_newer: BTreeMap<Placement, ResourceVersion>,
 }
 
 impl Held {
@@ -64,6 +69,33 @@ impl Held {
         }
     }
 
+    /// A copy there bears that resource version, if there is one, and it is of a later state than the
+    /// store's or is not. Once it was, it is until there is another: the store may come as far again,
+    /// and is then not what it was.
+    pub(crate) fn consider_newer(
+        &mut self,
+        placement: &Placement,
+        bears: Option<ResourceVersion>,
+        is_newer: bool,
+    ) {
+        for known in [&mut self.newer, &mut self.released_newer] {
+            if known.get(placement).copied() != bears {
+                known.remove(placement);
+            }
+        }
+        let released = self.released_newer.contains_key(placement);
+        if let Some(bears) = bears.filter(|_| is_newer && !released) {
+            self.newer.insert(placement.clone(), bears);
+        }
+    }
+
+    /// Whether the copy there is of a later state than the store's; `None` when it may be replaced
+    /// all the same.
+    pub(crate) fn newer(&self, placement: &Placement) -> Option<bool> {
+        let released = self.released_newer.contains_key(placement);
+        (!released).then(|| self.newer.contains_key(placement))
+    }
+
     /// Whether deletions are held back.
     pub(crate) fn holds(&self) -> bool {
         self.doomed.len() > self.limit
@@ -71,7 +103,7 @@ impl Held {
 
     /// Whether the deletion of that copy is held back.
     pub(crate) fn holds_back(&self, placement: &Placement) -> bool {
-        self.holds() && self.counts(placement)
+        self.counts(placement) && (self.holds() || self.newer.contains_key(placement))
     }
 
     /// Whether the deletion of that copy counts, since nobody has released it.
@@ -98,6 +130,9 @@ impl Held {
     pub(crate) fn release(&mut self) -> BTreeSet<Placement> {
         let mut places = std::mem::take(&mut self.merged);
         self.released_merged.extend(places.iter().cloned());
+        let newer = std::mem::take(&mut self.newer);
+        places.extend(newer.keys().cloned());
+        self.released_newer.extend(newer);
         if self.holds() {
             for (placement, tombstones) in std::mem::take(&mut self.doomed) {
                 self.released.extend(tombstones);
@@ -115,13 +150,14 @@ impl Held {
     /// Forgets the copies in places that are not looked at any more.
     pub(crate) fn keep_only(&mut self, is_seen: impl Fn(&Placement) -> bool) {
         self.doomed.retain(|placement, _| is_seen(placement));
+        self.newer.retain(|placement, _| is_seen(placement));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Namespace, OrgName, ProjectName, ProjectPath, Retired, Revision};
+    use domain::{Incarnation, Namespace, OrgName, ProjectName, ProjectPath, Retired, Revision};
 
     fn place(n: u64) -> Placement {
         let namespace = Namespace::parse("ns").unwrap();
@@ -173,6 +209,27 @@ mod tests {
         assert!(held.release().is_empty());
         held.consider(&place(3), vec![tombstone(3)]);
         assert!(held.holds());
+    }
+
+    #[test]
+    fn a_copy_of_a_later_state_stays_until_a_release_or_until_it_is_another() {
+        let at = |n| Some(ResourceVersion::new(Incarnation::new(0), Revision::new(n)));
+        let mut held = held(3, 2);
+        held.consider_newer(&place(0), at(9), true);
+        assert!(held.holds_back(&place(0)) && !held.holds_back(&place(1)));
+        // The store has come as far again.
+        held.consider_newer(&place(0), at(9), false);
+        assert_eq!((held.newer(&place(0)), held.newer(&place(1))), (Some(true), Some(false)));
+        held.consider_newer(&place(0), at(8), false);
+        assert_eq!(held.newer(&place(0)), Some(false));
+        held.consider_newer(&place(0), at(9), true);
+        assert_eq!(held.release(), [place(0)].into());
+        held.consider_newer(&place(0), at(9), true);
+        assert!(held.newer(&place(0)).is_none() && !held.holds_back(&place(0)));
+        held.consider_newer(&place(0), at(10), true);
+        assert_eq!(held.newer(&place(0)), Some(true), "it is another");
+        held.consider_newer(&place(0), None, false);
+        assert_eq!(held.newer(&place(0)), Some(false), "it is gone");
     }
 
     #[test]

@@ -78,6 +78,15 @@ impl Expected {
         matches!(self.owner, Owner::Project(_)) && self.entries() == 0 && there != Some(self.owner)
     }
 
+    /// Whether the secret is older than its own copy: each change of a secret makes it younger, and
+    /// a copy shows no change that was not durable. Of a merged copy that says nothing, since the
+    /// entry that was its youngest may be gone.
+    fn is_older(&self, owner: Owner, observed: &Observed) -> bool {
+        let changed_at = self.shown.first().map(|shown| shown.changed_at);
+        let is_own = owner == self.owner && matches!(owner, Owner::Secret(_));
+        is_own && changed_at.is_some() && observed.marks.resource_version() > changed_at
+    }
+
     /// Whether a merged copy would lose more than half of its entries without tombstones that say
     /// why.
     fn loses_too_much(&self, ground: &Ground<'_>, observed: &Observed) -> bool {
@@ -112,6 +121,8 @@ pub(crate) enum Action {
     Unadoptable,
     /// Replace its data and marks, provided that it is still as it was seen.
     Update,
+    /// Leave alone what is of a later state than the store until somebody says to go on.
+    RolledBack,
     /// Wait until Kubernetes has deleted it.
     Wait,
 }
@@ -127,6 +138,9 @@ pub(crate) struct Ground<'a> {
     /// How many lost entries of a merged copy tombstones account for; `None` when the brake was
     /// released for it.
     pub(crate) accounted: Option<usize>,
+    /// Whether what is there was found to be of a later state than the store's; `None` when the brake
+    /// was released for it.
+    pub(crate) newer: Option<bool>,
 }
 
 /// Compares what should be with what is.
@@ -169,6 +183,9 @@ fn desired(ground: &Ground<'_>, expected: &Expected, observed: &Observed) -> Act
     if same_data && observed.labelled && observed.marks == expected.marks {
         return Action::Nothing;
     }
+    if ground.newer.is_some_and(|known| known || expected.is_older(owner, observed)) {
+        return Action::RolledBack;
+    }
     // What a retired secret left goes even if the cluster then refuses its successor's bytes.
     let retired = owner != expected.owner && ground.retired == Some(owner);
     if retired || cannot_hold(expected, observed) { Action::Recreate } else { Action::Update }
@@ -209,6 +226,7 @@ mod tests {
         observed: Option<Observed>,
         retired: Option<Owner>,
         accounted: Option<usize>,
+        newer: Option<bool>,
     }
 
     fn rv() -> ResourceVersion {
@@ -245,7 +263,8 @@ mod tests {
                 digest,
             };
             let (expected, observed) = (Some(expected), Some(observed));
-            Self { placement, expected, observed, retired: None, accounted: Some(0) }
+            let newer = Some(false);
+            Self { placement, expected, observed, retired: None, accounted: Some(0), newer }
         }
 
         /// A merged copy that had `before` entries and is to have `now`.
@@ -286,7 +305,8 @@ mod tests {
         #[track_caller]
         fn leads_to(self, action: Action) {
             let (placement, accounted) = (&self.placement, self.accounted);
-            let ground = Ground { placement, store: "s", retired: self.retired, accounted };
+            let (retired, newer) = (self.retired, self.newer);
+            let ground = Ground { placement, store: "s", retired, accounted, newer };
             assert_eq!(decide(&ground, self.expected.as_ref(), self.observed.as_ref()), action);
         }
     }
@@ -296,9 +316,13 @@ mod tests {
     }
 
     fn marks(placement: &Placement, uid: Uid) -> Marks {
+        marks_at(placement, uid, rv())
+    }
+
+    fn marks_at(placement: &Placement, uid: Uid, changed_at: ResourceVersion) -> Marks {
         let by = project();
         let path = SecretPath { project: project(), name: SecretName::parse("hf").unwrap() };
-        let origin = Origin::Secret { path: &path, uid, version: 1, changed_at: rv(), by: &by };
+        let origin = Origin::Secret { path: &path, uid, version: 1, changed_at, by: &by };
         Marks::expected(&origin, placement, "s")
     }
 
@@ -381,6 +405,28 @@ mod tests {
         Case::merged(10, 20).leads_to(Action::Update);
         let few = Case::merged(200, 4).observe(|o| o.keys = 4);
         few.leads_to(Action::Update);
+    }
+
+    #[test]
+    fn what_is_of_a_later_state_is_replaced_only_after_a_release() {
+        let younger = || {
+            let at = Case::new().placement;
+            let later = ResourceVersion::new(Incarnation::default(), Revision::new(9));
+            Case::new().other_data().observe(|o| o.marks = marks_at(&at, ME, later))
+        };
+        younger().leads_to(Action::RolledBack);
+        Case { newer: None, ..younger() }.leads_to(Action::Update);
+        younger().observe(|o| o.deleting = true).leads_to(Action::Wait);
+        younger().observe(|o| o.type_.push('2')).leads_to(Action::RolledBack);
+        Case { newer: None, ..younger() }
+            .observe(|o| o.immutable = true)
+            .leads_to(Action::Recreate);
+        younger().observe(|o| o.marks = Marks::default()).leads_to(Action::Conflict);
+        let known = || Case { newer: Some(true), ..Case::new().other_data() };
+        known().leads_to(Action::RolledBack);
+        known().of_another_secret().leads_to(Action::RolledBack);
+        Case { newer: Some(true), ..Case::merged(3, 1) }.leads_to(Action::RolledBack);
+        Case { newer: Some(true), ..Case::new() }.leads_to(Action::Nothing);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::claim::{Claim, Contest, Owner, Wanted};
 use crate::desired::{Desired, Touched};
 use crate::failure::Failure;
 use crate::follow::News;
+use crate::marks::Marks;
 use crate::metrics::SyncMetrics;
 use crate::reconcile::Reconciler;
 use crate::schedule::Schedule;
@@ -154,6 +155,7 @@ impl<S: Source> Desk<S> {
         let Ok(reach) = &mut self.reach else {
             return;
         };
+        reach.compare_age(placement);
         // What waits for somebody's finalizer was deleted before.
         let deleted = reach.views.observed(placement).is_some_and(|observed| observed.deleting);
         let counted = doomed.filter(|_| !deleted).map(|(_, ids)| ids);
@@ -268,5 +270,18 @@ impl<S: Source> Desk<S> {
                 self.statuses.failed(secret, &placement, failure.clone());
             }
         }
+    }
+}
+
+impl<S: Source> Reach<S> {
+    /// Finds out whether what is in a place is of a later state than the source's.
+    fn compare_age(&mut self, placement: &Placement) {
+        let store = &self.reconciler.store;
+        let ours = self.views.observed(placement).map(|observed| &observed.marks);
+        let ours = ours.filter(|marks| marks.owner(placement, store).is_some());
+        let bears = ours.and_then(Marks::resource_version);
+        // Asked after it was seen, so that the source cannot have been there in between.
+        let is_newer = bears.is_some_and(|seen| !self.reconciler.source.has_reached(seen));
+        self.held.consider_newer(placement, bears, is_newer);
     }
 }

@@ -137,6 +137,16 @@ impl Failure {
         )
     }
 
+    /// What is in the cluster is not replaced by what is older.
+    pub(crate) fn rolled_back() -> Self {
+        Self::new(
+            ProjectionState::RolledBack,
+            "the Secret shows a later state than Tresor has: the data directory was put back to an \
+             earlier one; put the later one in its place, or release the brake to go on with the \
+             earlier one",
+        )
+    }
+
     /// No answer within the time that a call gets.
     pub(crate) fn timed_out() -> Self {
         Self::new(ProjectionState::Unreachable, "the cluster does not answer in time")

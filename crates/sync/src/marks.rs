@@ -162,6 +162,11 @@ impl Marks {
         self.annotations.get(SOURCE).map(String::as_str).unwrap_or_default()
     }
 
+    /// The resource version that the object's content had when it was written.
+    pub(crate) fn resource_version(&self) -> Option<ResourceVersion> {
+        ResourceVersion::parse(self.annotations.get(RESOURCE_VERSION)?).ok()
+    }
+
     /// How many entries a merged copy had when it was written.
     pub(crate) fn entries(&self) -> usize {
         self.annotations.get(ENTRIES).and_then(|count| count.parse().ok()).unwrap_or_default()

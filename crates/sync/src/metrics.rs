@@ -10,7 +10,7 @@ pub const LAG_BOUNDS: [u64; 12] =
     [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000];
 
 /// All states that a projection can be in.
-pub const STATES: [ProjectionState; 11] = [
+pub const STATES: [ProjectionState; 12] = [
     ProjectionState::Braked,
     ProjectionState::Conflict,
     ProjectionState::Denied,
@@ -19,6 +19,7 @@ pub const STATES: [ProjectionState; 11] = [
     ProjectionState::NameTaken,
     ProjectionState::NoCluster,
     ProjectionState::Pending,
+    ProjectionState::RolledBack,
     ProjectionState::Synced,
     ProjectionState::TooLarge,
     ProjectionState::Unreachable,
@@ -164,6 +165,6 @@ mod tests {
         }
         metrics.leave(ProjectionState::Synced);
         let counts = STATES.map(|state| metrics.projections(state));
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 8, 10, 11]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 11, 12]);
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Job {
     pub(crate) retired: Option<Owner>,
     /// As in [`Ground`].
     pub(crate) accounted: Option<usize>,
+    /// As in [`Ground`].
+    pub(crate) newer: Option<bool>,
 }
 
 /// What is known of an object.
@@ -81,13 +83,15 @@ pub(crate) struct Act {
     pub(crate) secret: Option<KubernetesSecret>,
     /// Whether the expectation is a new one.
     renewed: bool,
+    /// Whether the source was asked once more, since what is there seemed to be of a later state.
+    doubted: bool,
     wrote: bool,
 }
 
 impl<S: Source> Reconciler<S> {
     /// Does one act to its end.
     pub(crate) async fn run(&self, job: Job) -> Report {
-        let mut act = Act { job, secret: None, renewed: false, wrote: false };
+        let mut act = Act { job, secret: None, renewed: false, doubted: false, wrote: false };
         // A panic in a source would otherwise take its placement out of the loop for good.
         let result = AssertUnwindSafe(self.settle(&mut act)).catch_unwind().await;
         let result = result.unwrap_or_else(|_| Err(internal()));
@@ -132,6 +136,7 @@ impl<S: Source> Reconciler<S> {
             Action::Delete => self.delete(act).await,
             Action::Nothing => Ok(Some(Settled::Done)),
             Action::Recreate => self.recreate(act).await,
+            Action::RolledBack => self.rolled_back(act).await,
             Action::Unadoptable => Err(CallError::Failed(unadoptable())),
             Action::Update => self.update(act).await,
             Action::Wait => Err(CallError::Failed(waiting())),
@@ -184,6 +189,17 @@ impl<S: Source> Reconciler<S> {
         Ok(None)
     }
 
+    /// What the source says after the copy was seen counts: it may have gone on meanwhile.
+    async fn rolled_back(&self, act: &mut Act) -> Result<Option<Settled>, CallError> {
+        if act.job.newer == Some(false) && !std::mem::replace(&mut act.doubted, true) {
+            return Ok((!self.reveal(act).await?).then_some(Settled::Vanished));
+        }
+        if let Some(seen) = act.observed().and_then(|found| found.marks.resource_version()) {
+            self.source.was_put_back(seen);
+        }
+        Err(CallError::Failed(Failure::rolled_back()))
+    }
+
     async fn delete(&self, act: &mut Act) -> Result<Option<Settled>, CallError> {
         let at = act.observed_version().ok_or(CallError::Changed)?;
         let deletion = self.kubernetes.delete(&act.job.placement, &at).await?;
@@ -217,7 +233,8 @@ impl Act {
 
     fn decide(&self, store: &str) -> Action {
         let (placement, retired) = (&self.job.placement, self.job.retired);
-        let ground = Ground { placement, store, retired, accounted: self.job.accounted };
+        let Job { accounted, newer, .. } = self.job;
+        let ground = Ground { placement, store, retired, accounted, newer };
         // Where nothing is wanted, an old expectation means nothing.
         let expected = self.job.expected.as_ref().filter(|_| self.job.wanted.is_some());
         decide(&ground, expected, self.observed())

@@ -37,6 +37,15 @@ pub trait Source: Send + Sync + 'static {
         tombstone: &Tombstone,
     ) -> impl Future<Output = Result<(), SourceError>> + Send;
 
+    /// Whether Tresor has come as far as a copy of its own in the cluster says. If it has not, it was
+    /// put back to an earlier state, which the source makes known. Called from the worker's loop, so
+    /// it must be quick.
+    fn has_reached(&self, seen: ResourceVersion) -> bool;
+
+    /// A secret's copy in the cluster is of that later state than the secret itself, so the secret
+    /// was put back. May be told more than once.
+    fn was_put_back(&self, seen: ResourceVersion);
+
     /// How a projection stands now; replaces what was said about the same uid and placement.
     /// Called from the worker's loop, so it must be quick.
     fn report(&self, status: ProjectionStatus);

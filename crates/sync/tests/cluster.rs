@@ -85,6 +85,7 @@ async fn projects_share_merge_and_hand_over_in_a_real_cluster() {
     worker.stop().await;
     world.fake.clear();
     scenes::brake::all(&world).await;
+    scenes::rollback::all(&world).await;
     scenes::lease::all(&world).await;
 }
 

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{AuditLog, Entry, Filter, Format, LogFiles, Options, Report, Signer, Trust};
+use audit::{AuditLog, Entry, Filter, Format, LogFiles, Options, Outcome, Signer};
 use authz::Actor;
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{Anchor, Clock, Timestamp};
-use vault::Vault;
+use vault::{Vault, Witness};
 
+use crate::audit_verify::VerifyArgs;
 use crate::clock::SystemClock;
 use crate::command::AuditSettings;
 use crate::failure::{Failure, chain};
@@ -42,7 +43,30 @@ pub(crate) fn open_audit(
     };
     let signer = Arc::new(VaultSigner(vault.clone()));
     let opened = AuditLog::open(options, signer, Arc::new(SystemClock));
-    opened.map_err(|error| Failure::new(chain(&error)))
+    let log = opened.map_err(|error| Failure::new(chain(&error)))?;
+    hold_store_against(&log, vault);
+    Ok(log)
+}
+
+/// A log that lies elsewhere stays when the data directory is put back, and then speaks of what the
+/// store has never seen. That is written down in the log as well: the anchor then moves behind those
+/// lines, and the next start finds nothing any more.
+fn hold_store_against(log: &AuditLog, vault: &Vault) {
+    let Some(seen) = log.resource_version_found() else { return };
+    if vault.witness(seen, Witness::AuditLog) {
+        return;
+    }
+    let detail =
+        format!("the log speaks of resourceVersion {seen}, which the store has not reached");
+    let entry = Entry {
+        resource_version: Some(vault.resource_version().to_string()),
+        outcome: Outcome::Failed,
+        detail: Some(detail),
+        ..operators_act("openStore", format!("store:{}", vault.store_id()))
+    };
+    if log.append(&entry).written_blocking().is_err() {
+        tracing::error!("that the store was put back could not be written to the audit log");
+    }
 }
 
 /// Signs with the keyring's audit key.
@@ -134,16 +158,6 @@ pub(crate) struct TailArgs {
     follow: bool,
 }
 
-#[derive(Args)]
-pub(crate) struct VerifyArgs {
-    #[command(flatten)]
-    settings: AuditSettings,
-    /// A public audit key that is known from elsewhere, in hexadecimal; else the one that the log
-    /// names itself is taken.
-    #[arg(long, value_name = "HEX", value_parser = public_key)]
-    public_key: Vec<[u8; 32]>,
-}
-
 impl AuditCommand {
     /// Runs the command; what it prints goes to `out`.
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
@@ -194,53 +208,8 @@ impl TailArgs {
     }
 }
 
-impl VerifyArgs {
-    fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
-        let (data_dir, files) = located(&self.settings)?;
-        // Before the log: beside a running daemon both go on meanwhile.
-        let head = store::read_head(&data_dir)?;
-        let (anchor, store) = (head.anchor, Some(head.store));
-        let trust = Trust { public_keys: self.public_key, anchor, store };
-        let report = audit::verify(&files, &trust, crypto::verify_signature);
-        let report = report.map_err(|error| unreadable(&files, &error))?;
-        show(&report, anchor, out).map_err(unwritable)?;
-        if report.is_sound() {
-            return Ok(());
-        }
-        let count = report.faults.len() as u64 + report.more_faults;
-        Err(Failure::new(format!("the audit log has {count} faults")))
-    }
-}
-
-fn show(report: &Report, anchor: Option<Anchor>, out: &mut dyn Write) -> std::io::Result<()> {
-    for fault in &report.faults {
-        let file = fault.file.display();
-        let kind = format!("{:?}", fault.kind);
-        writeln!(out, "{file}:{}: {kind}: line {}: {}", fault.line, fault.seq, fault.what)?;
-    }
-    if report.more_faults > 0 {
-        writeln!(out, "and {} more", report.more_faults)?;
-    }
-    for notice in &report.notices {
-        writeln!(out, "{}:{}: note: {}", notice.file.display(), notice.line, notice.what)?;
-    }
-    let last = report.last.map_or(0, |last| last.seq);
-    writeln!(out, "{} lines in {} files, the last one is {last}", report.lines, report.files)?;
-    match anchor {
-        Some(anchor) => writeln!(out, "the store vouches for the lines up to {}", anchor.seq)?,
-        None => writeln!(out, "the store vouches for no line yet")?,
-    }
-    if report.unsigned > 0 {
-        writeln!(out, "the last {} lines are not signed yet", report.unsigned)?;
-    }
-    if !report.trusted_keys {
-        writeln!(out, "the signatures were held against the key that the log names itself")?;
-    }
-    Ok(())
-}
-
 /// The data directory, and the log's files.
-fn located(settings: &AuditSettings) -> Result<(PathBuf, LogFiles), Failure> {
+pub(crate) fn located(settings: &AuditSettings) -> Result<(PathBuf, LogFiles), Failure> {
     let loaded = settings.load()?;
     let data_dir = loaded.data_dir()?.to_owned();
     let file = loaded.settings.audit_file.below(&data_dir);
@@ -248,12 +217,12 @@ fn located(settings: &AuditSettings) -> Result<(PathBuf, LogFiles), Failure> {
     Ok((data_dir, LogFiles::new(file)))
 }
 
-fn unreadable(files: &LogFiles, error: &std::io::Error) -> Failure {
+pub(crate) fn unreadable(files: &LogFiles, error: &std::io::Error) -> Failure {
     Failure::new(format!("the audit log {} cannot be read: {error}", files.current().display()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
-fn unwritable(error: std::io::Error) -> Failure {
+pub(crate) fn unwritable(error: std::io::Error) -> Failure {
     Failure::new(format!("standard output cannot be written: {error}"))
 }
 
@@ -264,10 +233,6 @@ fn time(text: &str) -> Result<Timestamp, String> {
         .iter()
         .find_map(|text| audit::parse_time(text))
         .ok_or_else(|| "write a day or a time in UTC: 2026-11-22, 2026-11-22T09:30:00Z".to_owned())
-}
-
-fn public_key(text: &str) -> Result<[u8; 32], String> {
-    audit::parse_public_key(text).ok_or_else(|| "a public key has 64 hexadecimal digits".to_owned())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! cluster that the demonstration and the tests run against.
 
 mod audit;
+mod audit_verify;
 mod clock;
 pub mod cluster;
 pub mod command;

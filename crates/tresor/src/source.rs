@@ -6,7 +6,7 @@ use audit::{AuditLog, Entry};
 use authz::{Actor, List, Permit, Read, WholeStore, decide};
 use domain::{KubernetesSecret, Placement, ProjectionStatus, ResourceVersion, SecretPath, Uid};
 use sync::{Change, Changes, ProjectRules, Revealed, SecretMeta, Snapshot, Source, SourceError};
-use vault::{FeedChange, ProjectFeed, SecretFeed, Vault, VaultError};
+use vault::{FeedChange, ProjectFeed, SecretFeed, Vault, VaultError, Witness};
 
 /// The vault as a source. What the worker reads is written down like what anybody reads.
 pub(crate) struct InProcess {
@@ -76,6 +76,14 @@ impl Source for InProcess {
     async fn removed(&self, tombstone: &domain::Tombstone) -> Result<(), SourceError> {
         let tombstone = tombstone.clone();
         self.ask(move |vault, permit| vault.clear_tombstone(permit, &tombstone)).await
+    }
+
+    fn has_reached(&self, seen: ResourceVersion) -> bool {
+        self.vault.witness(seen, Witness::Kubernetes)
+    }
+
+    fn was_put_back(&self, seen: ResourceVersion) {
+        self.vault.suspect(seen, Witness::Kubernetes);
     }
 
     fn report(&self, status: ProjectionStatus) {

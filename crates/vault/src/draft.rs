@@ -105,8 +105,8 @@ impl Vault {
         expected: Option<ResourceVersion>,
     ) -> Result<Draft, VaultError> {
         let current = self.wire(previous);
-        if expected.is_some_and(|expected| expected != current) {
-            return Err(VaultError::Stale { current });
+        if let Some(expected) = expected.filter(|expected| *expected != current) {
+            return Err(self.stale(expected, current));
         }
         let mut commit = Commit::default();
         commit.require(Precondition::ChangedAt(Key::head(path), previous));

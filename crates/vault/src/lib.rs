@@ -41,6 +41,7 @@ mod tokens;
 mod usage;
 mod views;
 mod watch;
+mod witness;
 mod workloads;
 mod workspaces;
 
@@ -80,6 +81,7 @@ pub use views::{
     TokenView,
 };
 pub use watch::{Happening, Happenings};
+pub use witness::{Suspicion, Witness};
 pub use workloads::UsableSecret;
 pub use workspaces::{WorkspaceChange, WorkspaceChanged};
 
@@ -150,6 +152,7 @@ pub struct Vault {
     usage: usage::Usage,
     projections: projections::Table,
     recent: watch::Recent,
+    suspicions: witness::Suspicions,
     settings: Settings,
 }
 
@@ -180,6 +183,7 @@ impl Vault {
             usage: usage::Usage::default(),
             projections: projections::Table::default(),
             recent: watch::Recent::default(),
+            suspicions: witness::Suspicions::default(),
             settings,
         };
         vault.load_rights()?;

@@ -265,8 +265,8 @@ impl Vault {
         }
         let (record, revision) = self.project_record(path)?;
         let current = self.wire(revision);
-        if expected.is_some_and(|expected| expected != current) {
-            return Err(VaultError::Stale { current });
+        if let Some(expected) = expected.filter(|expected| *expected != current) {
+            return Err(self.stale(expected, current));
         }
         if let Err(in_use) = self.check_unused(path) {
             // A removal that was cut off may have left its mark; one with all in it goes on.
@@ -371,8 +371,8 @@ impl Vault {
     ) -> Result<ProjectView, VaultError> {
         let (mut record, revision) = self.project_record(path)?;
         let current = self.wire(revision);
-        if expected.is_some_and(|expected| expected != current) {
-            return Err(VaultError::Stale { current });
+        if let Some(expected) = expected.filter(|expected| *expected != current) {
+            return Err(self.stale(expected, current));
         }
         let key = Key::project(path);
         let mut commit = Commit::default();

@@ -11,7 +11,7 @@ use domain::{ResourceVersion, Revision};
 use parking_lot::Mutex;
 use store::{Change, ChangeKind, ChangedObject, Event, Head, Key};
 
-use crate::{SecretView, Vault, VaultError};
+use crate::{SecretView, Vault, VaultError, Witness};
 
 // The bounds are small in tests, so that tests reach them.
 
@@ -178,9 +178,7 @@ impl Vault {
             Ok(Err(gone)) => gone.oldest,
             _ => Revision::ZERO,
         };
-        let ahead = after.incarnation() > self.incarnation
-            || (after.incarnation() == self.incarnation
-                && after.revision() > self.engine.revision());
+        let ahead = !self.witness(after, Witness::Client);
         VaultError::Gone { oldest: self.wire(oldest), ahead }
     }
 

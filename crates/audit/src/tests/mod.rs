@@ -1,5 +1,6 @@
 //! The log on a real disk: what is written, what is found again, and what is noticed.
 
+mod copies;
 mod crash;
 mod export;
 mod faults;

@@ -13,6 +13,7 @@ mod project;
 mod render;
 mod secret;
 pub(crate) mod show;
+mod store;
 mod sync;
 mod token;
 
@@ -96,6 +97,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::PURGE, post(history::purge))
         .route(paths::RENDER, post(render::render))
         .route(paths::CONSUMERS, get(consumer::list))
+        .route(paths::STORE, get(store::show))
         .route(paths::SYNC, get(sync::show))
         .route(paths::RELEASE_BRAKE, post(sync::release_brake))
         .route(paths::KEYS, get(keys::show))

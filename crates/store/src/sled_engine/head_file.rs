@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use domain::{Anchor, Decoder, Encoder, Incarnation, Malformed, Revision};
+use domain::{Anchor, Decoder, Encoder, Incarnation, Malformed, ResourceVersion, Revision};
 
 use super::OpenError;
 use super::meta::{ANCHOR_BYTES, decode_anchor, encode_anchor};
@@ -33,6 +33,8 @@ pub(super) struct Head {
 pub struct HeadView {
     /// The store's identity.
     pub store: [u8; 16],
+    /// The last durable commit.
+    pub resource_version: ResourceVersion,
     /// How far the audit log has come.
     pub anchor: Option<Anchor>,
 }
@@ -44,8 +46,9 @@ pub struct HeadView {
 pub fn read_head(data_dir: &Path) -> Result<HeadView, OpenError> {
     let path = data_dir.join("HEAD");
     let file = File::open(&path).map_err(|error| OpenError::io("open", &path, error))?;
-    let (_, Head { store, anchor, .. }) = newest(&file, &path)?;
-    Ok(HeadView { store, anchor })
+    let (_, Head { store, incarnation, revision, anchor }) = newest(&file, &path)?;
+    let resource_version = ResourceVersion::new(incarnation, revision);
+    Ok(HeadView { store, resource_version, anchor })
 }
 
 /// The open file.

@@ -5,4 +5,5 @@ pub(crate) mod bindings;
 pub(crate) mod brake;
 pub(crate) mod lease;
 pub(crate) mod merged;
+pub(crate) mod rollback;
 pub(crate) mod undelete;

@@ -15,8 +15,9 @@ use tokio::sync::Notify;
 
 use super::{namespace, project, secret_path, uid};
 
-#[derive(Default)]
-struct State {
+/// All that the source knows.
+#[derive(Clone, Default)]
+pub(crate) struct State {
     revision: u64,
     oldest: u64,
     silent: bool,
@@ -26,8 +27,10 @@ struct State {
     tombstones: Vec<Tombstone>,
     removed: Vec<Retired>,
     statuses: BTreeMap<(Uid, Placement), ProjectionStatus>,
+    suspected: Option<ResourceVersion>,
 }
 
+#[derive(Clone)]
 struct Stored {
     meta: SecretMeta,
     /// That of the newest version, live or not.
@@ -203,6 +206,26 @@ impl Fake {
         self.forget_history();
     }
 
+    pub(crate) fn backup(&self) -> State {
+        self.state().clone()
+    }
+
+    /// An earlier state takes the place of this one. No worker runs meanwhile.
+    pub(crate) fn put_back(&self, backup: State) {
+        *self.state() = State { suspected: None, ..backup };
+    }
+
+    /// One secret is as it was.
+    pub(crate) fn put_back_only(&self, n: u8, backup: &State) {
+        let stored = backup.secrets[&uid(n)].clone();
+        self.state().secrets.insert(uid(n), stored);
+    }
+
+    /// The latest state that the worker says it has seen and the source has not.
+    pub(crate) fn suspected(&self) -> Option<ResourceVersion> {
+        self.state().suspected
+    }
+
     pub(crate) fn forget_statuses(&self) {
         self.state().statuses.clear();
     }
@@ -316,6 +339,19 @@ impl Source for Fake {
         state.tombstones.retain(|known| known != tombstone);
         state.removed.push(tombstone.what.clone());
         Ok(())
+    }
+
+    fn has_reached(&self, seen: ResourceVersion) -> bool {
+        let reached = seen <= rv(self.state().revision);
+        if !reached {
+            self.was_put_back(seen);
+        }
+        reached
+    }
+
+    fn was_put_back(&self, seen: ResourceVersion) {
+        let mut state = self.state();
+        state.suspected = state.suspected.max(Some(seen));
     }
 
     fn report(&self, status: ProjectionStatus) {

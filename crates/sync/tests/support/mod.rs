@@ -188,6 +188,10 @@ impl World {
         self.secrets(namespace).create(&PostParams::default(), &object).await.unwrap();
     }
 
+    pub(crate) async fn delete(&self, namespace: &str, name: &str) {
+        self.secrets(namespace).delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
     pub(crate) async fn patch(&self, namespace: &str, name: &str, patch: Value) {
         let api = self.secrets(namespace);
         api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();

@@ -15,6 +15,7 @@ mod stand_in;
 mod tokens;
 mod watch;
 mod whole_store;
+mod witness;
 mod workloads;
 mod workspaces;
 
