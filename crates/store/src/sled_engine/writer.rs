@@ -234,8 +234,11 @@ impl Writer {
 
     /// Checks a commit against everything before it, and adds it to the group.
     fn admit(&mut self, group: &mut Group, commit: Commit) -> Result<Revision, CommitError> {
+        // What is written is what something was required of, most often: it is looked up once.
+        let mut known = HashMap::with_capacity(commit.preconditions.len());
         for (index, precondition) in commit.preconditions.iter().enumerate() {
             let found = self.revisions(group, precondition.key())?;
+            known.insert(precondition.key(), found);
             let holds = match precondition {
                 Precondition::Absent(_) => found.is_none(),
                 Precondition::ChangedAt(_, at) => found.is_some_and(|(changed, _)| changed == *at),
@@ -249,7 +252,11 @@ impl Writer {
         let silent = commit.events.is_empty();
         let mut records = Vec::with_capacity(commit.writes.len());
         for (write, (key, value)) in (0u16..).zip(commit.writes) {
-            let kept = if silent { self.revisions(group, &key)? } else { None };
+            let kept = match known.get(&key) {
+                _ if !silent => None,
+                Some(found) => *found,
+                None => self.revisions(group, &key)?,
+            };
             let changed_at = kept.map_or(revision, |(changed_at, _)| changed_at);
             let stored = value.map(|value| Stored { value, changed_at, written_at: revision });
             records.push((key, (stored, (revision, write))));

@@ -8,7 +8,7 @@ use store::{Engine, KeyRange, RotationRecord, Stored, decode_stored_event};
 use crate::{Vault, VaultError};
 
 // Small in tests, so that tests turn pages.
-const PAGE: usize = if cfg!(test) { 9 } else { 1000 };
+const PAGE: usize = if cfg!(test) { 9 } else { 100 };
 
 /// Counts by the numbers that the records name, which their seals bind.
 #[derive(Debug, Default, PartialEq, Eq)]

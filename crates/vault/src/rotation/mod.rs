@@ -25,7 +25,7 @@ use crate::{Vault, VaultError, tokens};
 
 pub(crate) use census::Census;
 use pass::Ended;
-pub(crate) use pass::Pass;
+pub(crate) use pass::pass;
 pub use views::{KekView, KeysView, NewRoot, NewRotation, RotationView, SlotView};
 
 /// How many metadata keys stay after a rotation that does not seal records anew. Were there no bound,
@@ -263,9 +263,9 @@ impl Vault {
             }
             before = left;
             let stopping = || stop() || progress.pausing.load(Ordering::Relaxed);
-            let mut told =
-                |vault: &Self| seen(&vault.view_of(&record, progress.left.load(Ordering::Relaxed)));
-            if Pass::new(self, record, &stopping).run(&mut told)? == Ended::Stopped && stop() {
+            let left = || progress.left.load(Ordering::Relaxed);
+            let mut told = |vault: &Self| seen(&vault.view_of(&record, left()));
+            if pass(self, record, &stopping, &mut told)? == Ended::Stopped && stop() {
                 return self.rotation();
             }
         }

@@ -1,21 +1,32 @@
 //! One pass over the store: every record under an older key is rewritten.
 
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::Instant;
+
 use crypto::{PayloadContext, wrapping_kek};
 use domain::{SecretType, Uid};
 use store::{
-    Commit, CommitError, Head, Key, KeyRange, Precondition, RotationRecord, Stored, VersionState,
+    Commit, CommitError, Head, Key, KeyRange, Precondition, RotationRecord, Stored,
     decode_stored_event, encode_stored_event,
 };
+
+use parking_lot::Mutex;
 
 use crate::keys::VaultCommitError;
 use crate::{Vault, VaultError};
 
 // Small in tests, so that tests turn pages.
-const PAGE: usize = if cfg!(test) { 9 } else { 500 };
-/// How many records one commit rewrites, and about how many bytes: well below what a commit takes, so
-/// that a client's write never waits for long behind one.
-const BATCH_RECORDS: usize = 90;
-const BATCH_BYTES: usize = 256 << 10;
+const PAGE: usize = if cfg!(test) { 9 } else { 100 };
+/// How many records one commit rewrites, and about how many bytes.
+const COMMIT_RECORDS: usize = 80;
+const COMMIT_BYTES: usize = 256 << 10;
+/// How many commits are under way at once, so that the engine makes several durable together: a sync costs
+/// about the same, however much it makes durable.
+const COMMITTERS: usize = 4;
+/// How long a committer rests after a commit, as a part of the time that it took: a rotation takes a little
+/// longer in all, and who reads and writes meanwhile notices less of it.
+const REST: f64 = 0.5;
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +37,18 @@ pub(crate) enum Ended {
     Stopped,
 }
 
-pub(crate) struct Pass<'a> {
+struct Pass<'a> {
     vault: &'a Vault,
     rotation: RotationRecord,
     stopping: &'a dyn Fn() -> bool,
     batch: Vec<Rewrite>,
+    records: usize,
     bytes: usize,
+    /// To the committers.
+    commits: SyncSender<Vec<Rewrite>>,
+    /// The type of each secret, which only its head says and its wrapped keys are bound to; ascending.
+    /// 17 bytes for a secret are little beside looking heads up out of order.
+    types: Vec<(Uid, SecretType)>,
 }
 
 /// Records that are rewritten together, and what they were.
@@ -51,22 +68,54 @@ impl Rewrite {
     }
 }
 
-impl<'a> Pass<'a> {
-    pub(crate) fn new(
-        vault: &'a Vault,
-        rotation: RotationRecord,
-        stopping: &'a dyn Fn() -> bool,
-    ) -> Self {
-        Self { vault, rotation, stopping, batch: Vec::new(), bytes: 0 }
-    }
+/// Makes one pass. Tells `seen` after each page.
+pub(crate) fn pass(
+    vault: &Vault,
+    rotation: RotationRecord,
+    stopping: &dyn Fn() -> bool,
+    seen: &mut dyn FnMut(&Vault),
+) -> Result<Ended, VaultError> {
+    // Whoever hands a batch over waits until a committer takes it.
+    let (commits, taken) = mpsc::sync_channel(0);
+    let taken = Mutex::new(taken);
+    thread::scope(|scope| {
+        let committers: Vec<_> =
+            (0..COMMITTERS).map(|_| scope.spawn(|| commit_each(vault, &taken))).collect();
+        let (batch, types) = (Vec::new(), Vec::new());
+        let pass = Pass { vault, rotation, stopping, batch, records: 0, bytes: 0, commits, types };
+        let walked = pass.walk(seen);
+        let committed = committers.into_iter().map(|committer| {
+            // A panic of ours; the pass is made again from the beginning.
+            committer.join().unwrap_or(Err(VaultError::Busy))
+        });
+        committed.fold(Ok(()), Result::and).and(walked)
+    })
+}
 
-    /// Tells `seen` after each page.
-    pub(crate) fn run(mut self, seen: &mut dyn FnMut(&Vault)) -> Result<Ended, VaultError> {
-        let heads = [KeyRange::all_heads(), KeyRange::all_deleted_heads()];
-        for range in heads {
-            if self.each(range, seen, Self::versions_of)? == Ended::Stopped {
+/// Commits batches until there are no more. After a failure the others are left as they are, for the next
+/// pass.
+fn commit_each(vault: &Vault, batches: &Mutex<Receiver<Vec<Rewrite>>>) -> Result<(), VaultError> {
+    let mut done = Ok(());
+    loop {
+        let Ok(batch) = batches.lock().recv() else { return done };
+        if done.is_ok() {
+            let began = Instant::now();
+            done = commit_all(vault, batch);
+            thread::sleep(began.elapsed().mul_f64(REST));
+        }
+    }
+}
+
+impl Pass<'_> {
+    fn walk(mut self, seen: &mut dyn FnMut(&Vault)) -> Result<Ended, VaultError> {
+        for range in [KeyRange::all_heads(), KeyRange::all_deleted_heads()] {
+            if self.each(range, seen, Self::note_type)? == Ended::Stopped {
                 return Ok(Ended::Stopped);
             }
+        }
+        self.types.sort_unstable_by_key(|(uid, _)| *uid);
+        if self.each(KeyRange::wrapped_keys(), seen, Self::version)? == Ended::Stopped {
+            return Ok(Ended::Stopped);
         }
         if self
             .vault
@@ -106,50 +155,52 @@ impl<'a> Pass<'a> {
                     done => done?,
                 }
             }
-            self.flush()?;
             seen(self.vault);
             match page.records.last() {
                 Some((key, _)) if page.more => range = range.after(key),
-                _ => return Ok(Ended::Whole),
-            }
-        }
-    }
-
-    fn versions_of(&mut self, key: &Key, stored: &Stored) -> Result<(), VaultError> {
-        let head = self.vault.open_record(key, &stored.value, Head::decode)?;
-        let mut damaged = false;
-        for version in &head.versions {
-            if version.state != VersionState::Destroyed {
-                match self.version(head.uid, version.number, head.kind) {
-                    Err(VaultError::Damaged) => damaged = true,
-                    done => done?,
+                _ => {
+                    self.flush()?;
+                    return Ok(Ended::Whole);
                 }
             }
         }
-        if damaged { Err(VaultError::Damaged) } else { Ok(()) }
     }
 
-    fn version(&mut self, uid: Uid, version: u64, kind: SecretType) -> Result<(), VaultError> {
-        let (key, vault) = (Key::wrapped_key(uid, version), self.vault);
-        // Gone since the head was read.
-        let Some(wrapped) = vault.engine.read(&key)? else { return Ok(()) };
+    fn note_type(&mut self, key: &Key, stored: &Stored) -> Result<(), VaultError> {
+        let head = self.vault.open_record(key, &stored.value, Head::decode)?;
+        self.types.push((head.uid, head.kind));
+        Ok(())
+    }
+
+    /// In the order of the keys, so that what is written together lies together.
+    fn version(&mut self, key: &Key, wrapped: &Stored) -> Result<(), VaultError> {
         let kek = wrapping_kek(&wrapped.value).map_err(|_| VaultError::Damaged)?;
         if kek.get() == self.rotation.kek {
             return Ok(());
         }
+        let (uid, version) = key.wrapped_version().ok_or(VaultError::Damaged)?;
+        // Of nobody: the secret was moved while the heads were read, or there is none; the next pass sees.
+        let Some(kind) = self.type_of(uid) else { return Ok(()) };
+        let (vault, key) = (self.vault, key.clone());
         let context = PayloadContext { uid, version, kind };
         if !self.rotation.reseal {
             let rewrapped = vault.rewrap(&context, &wrapped.value)?;
-            return rewrapped.map_or(Ok(()), |anew| self.add(Rewrite::one(key, &wrapped, anew)));
+            return rewrapped.map_or(Ok(()), |anew| self.add(Rewrite::one(key, wrapped, anew)));
         }
         let payload_key = Key::payload(uid, version);
         let Some(payload) = vault.engine.read(&payload_key)? else { return Ok(()) };
         let sealed = vault.seal_anew(&context, &wrapped.value, &payload.value)?;
-        let mut rewrite = Rewrite::one(key, &wrapped, sealed.wrapped_key.into_bytes());
+        let mut rewrite = Rewrite::one(key, wrapped, sealed.wrapped_key.into_bytes());
         let payload = Rewrite::one(payload_key, &payload, sealed.payload.into_bytes());
         rewrite.writes.extend(payload.writes);
         rewrite.before.extend(payload.before);
         self.add(rewrite)
+    }
+
+    /// A secret's type.
+    fn type_of(&self, uid: Uid) -> Option<SecretType> {
+        let at = self.types.binary_search_by_key(&uid, |(uid, _)| *uid).ok()?;
+        self.types.get(at).map(|(_, kind)| *kind)
     }
 
     fn metadata(&mut self, key: &Key, stored: &Stored) -> Result<(), VaultError> {
@@ -168,45 +219,55 @@ impl<'a> Pass<'a> {
     }
 
     fn add(&mut self, rewrite: Rewrite) -> Result<(), VaultError> {
-        let bytes = rewrite.bytes();
-        let records: usize = self.batch.iter().map(|other| other.writes.len()).sum();
-        if records + rewrite.writes.len() > BATCH_RECORDS || self.bytes + bytes > BATCH_BYTES {
+        let (records, bytes) = (rewrite.writes.len(), rewrite.bytes());
+        if self.records + records > COMMIT_RECORDS || self.bytes + bytes > COMMIT_BYTES {
             self.flush()?;
         }
+        self.records += records;
         self.bytes += bytes;
         self.batch.push(rewrite);
         Ok(())
     }
 
-    /// Commits the batch, without those that were changed or removed since they were read: they are
-    /// under the newest keys by now, or gone.
+    /// Hands over what was gathered.
     fn flush(&mut self) -> Result<(), VaultError> {
-        self.bytes = 0;
-        let mut batch = std::mem::take(&mut self.batch);
-        while !batch.is_empty() {
-            let mut commit = Commit::default();
-            for rewrite in &batch {
-                commit.preconditions.extend(rewrite.before.iter().cloned());
-                for (key, value) in &rewrite.writes {
-                    commit.put(key.clone(), value.clone());
-                }
-            }
-            match self.vault.commit_sealed(commit) {
-                Ok(_) => break,
-                Err(VaultCommitError::Commit(CommitError::Conflict { index })) => {
-                    let at = place(&batch, index).ok_or(VaultError::KeyringGeneration)?;
-                    batch.remove(at);
-                    self.vault.keys.progress.one_less();
-                }
-                Err(VaultCommitError::Commit(error)) => return Err(error.into()),
-                Err(VaultCommitError::Vault(error)) => return Err(error),
-            }
+        (self.records, self.bytes) = (0, 0);
+        let batch = std::mem::take(&mut self.batch);
+        // The committers take batches until this pass is gone.
+        if batch.is_empty() {
+            Ok(())
+        } else {
+            self.commits.send(batch).map_err(|_| VaultError::Busy)
         }
-        for _ in &batch {
-            self.vault.keys.progress.one_less();
-        }
-        Ok(())
     }
+}
+
+/// Commits rewrites, without those whose records were changed or removed since they were read: they are
+/// under the newest keys by now, or gone.
+fn commit_all(vault: &Vault, mut rewrites: Vec<Rewrite>) -> Result<(), VaultError> {
+    while !rewrites.is_empty() {
+        let mut commit = Commit::default();
+        for rewrite in &rewrites {
+            commit.preconditions.extend(rewrite.before.iter().cloned());
+            for (key, value) in &rewrite.writes {
+                commit.put(key.clone(), value.clone());
+            }
+        }
+        match vault.commit_sealed(commit) {
+            Ok(_) => break,
+            Err(VaultCommitError::Commit(CommitError::Conflict { index })) => {
+                let at = place(&rewrites, index).ok_or(VaultError::KeyringGeneration)?;
+                rewrites.remove(at);
+                vault.keys.progress.one_less();
+            }
+            Err(VaultCommitError::Commit(error)) => return Err(error.into()),
+            Err(VaultCommitError::Vault(error)) => return Err(error),
+        }
+    }
+    for _ in &rewrites {
+        vault.keys.progress.one_less();
+    }
+    Ok(())
 }
 
 /// Which rewrite a precondition belongs to; none when it is the keyring's.

@@ -7,7 +7,7 @@ use domain::Revision;
 
 use super::whole_store::filled_store;
 use super::*;
-use crate::rotation::{Census, Pass};
+use crate::rotation::{Census, pass};
 
 const NO_STOP: &dyn Fn() -> bool = &|| false;
 
@@ -158,7 +158,7 @@ fn a_rotation_that_was_cut_off_between_file_and_store_is_gone_on_with() {
     // It is the same with the end of one.
     again.begin(&NewRotation::default()).unwrap();
     let (record, _) = again.vault.rotation_under_way().unwrap().unwrap();
-    Pass::new(&again.vault, record, NO_STOP).run(&mut |_| {}).unwrap();
+    pass(&again.vault, record, NO_STOP, &mut |_| {}).unwrap();
     assert!(!again.census().keks.contains_key(&2));
     let last = again.vault.keyring().without_older(1).unwrap();
     again.engine.write_keyring(&last.to_file()).unwrap();
