@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{metadata_key_of, wrapping_kek};
+use crypto::{Keyring, metadata_key_of, wrapping_kek};
 use store::{Engine, KeyRange, RotationRecord, Stored, decode_stored_event};
 
 use crate::{Vault, VaultError};
@@ -21,12 +21,7 @@ pub(crate) struct Census {
 
 impl Census {
     pub(crate) fn take(engine: &dyn Engine) -> Result<Self, VaultError> {
-        let mut census = Self::default();
-        each(engine, KeyRange::wrapped_keys(), |stored| {
-            let kek = wrapping_kek(&stored.value).map_err(|_| VaultError::Damaged)?;
-            *census.keks.entry(kek.get()).or_default() += 1;
-            Ok(())
-        })?;
+        let mut census = Self::of_wraps(engine)?;
         let mut count = |sealed: &[u8]| {
             let key = metadata_key_of(sealed).map_err(|_| VaultError::Damaged)?;
             *census.metadata.entry(key).or_default() += 1;
@@ -38,6 +33,17 @@ impl Census {
         each(engine, KeyRange::change_log(), |stored| {
             let event = decode_stored_event(&stored.value).map_err(|_| VaultError::Damaged)?;
             event.1.view.map_or(Ok(()), |view| count(&view.sealed))
+        })?;
+        Ok(census)
+    }
+
+    /// Of wrapped data keys alone.
+    fn of_wraps(engine: &dyn Engine) -> Result<Self, VaultError> {
+        let mut census = Self::default();
+        each(engine, KeyRange::wrapped_keys(), |stored| {
+            let kek = wrapping_kek(&stored.value).map_err(|_| VaultError::Damaged)?;
+            *census.keks.entry(kek.get()).or_default() += 1;
+            Ok(())
         })?;
         Ok(census)
     }
@@ -54,6 +60,26 @@ impl Vault {
     pub(crate) fn census(&self) -> Result<Census, VaultError> {
         Census::take(self.engine.as_ref())
     }
+
+    /// How many records are under keys that a rotation ends: a scan of all that can be.
+    pub(crate) fn count_older(
+        &self,
+        rotation: &RotationRecord,
+        keyring: &Keyring,
+    ) -> Result<u64, VaultError> {
+        let engine = self.engine.as_ref();
+        let census = match ends_metadata_keys(rotation, keyring) {
+            true => Census::take(engine)?,
+            false => Census::of_wraps(engine)?,
+        };
+        Ok(census.older(rotation))
+    }
+}
+
+/// Whether a rotation ends keys that seal metadata. A keyring never gets one back, so that no record is under
+/// one that it does not have.
+pub(super) fn ends_metadata_keys(rotation: &RotationRecord, keyring: &Keyring) -> bool {
+    keyring.metadata_key_ids().iter().any(|id| *id < rotation.metadata_from)
 }
 
 /// Looks at each record of a range, in pages, so that writers wait for none of them for long. What is

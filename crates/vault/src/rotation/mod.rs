@@ -154,7 +154,7 @@ impl Vault {
             ..record_of(&next, now)
         };
         // Everything that is there now; what comes is under the new keys.
-        let total = self.census()?.older(&record);
+        let total = self.count_older(&record, &next)?;
         let record = RotationRecord { total, ..record };
         let mut commit = Commit::default();
         put_record(&mut commit, &record, last.map(|(_, stored)| stored).as_ref());
@@ -248,8 +248,13 @@ impl Vault {
             else {
                 return if ran { self.rotation() } else { Ok(None) };
             };
+            // What was counted when it was begun need not be counted again before the first pass.
+            let known = progress.known_left().filter(|left| !ran && *left > 0);
+            let left = match known {
+                Some(left) => left,
+                None => self.count_older(&record, &self.keyring())?,
+            };
             ran = true;
-            let left = self.census()?.older(&record);
             progress.set_left(left);
             progress.stuck.store(0, Ordering::Relaxed);
             seen(&self.view_of(&record, left));
@@ -322,7 +327,7 @@ impl Vault {
     fn left(&self, record: &RotationRecord) -> Result<u64, VaultError> {
         match self.keys.progress.known_left() {
             Some(left) => Ok(left),
-            None => Ok(self.census()?.older(record)),
+            None => self.count_older(record, &self.keyring()),
         }
     }
 }

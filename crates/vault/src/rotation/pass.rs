@@ -14,6 +14,7 @@ use store::{
 use parking_lot::Mutex;
 
 use crate::keys::VaultCommitError;
+use crate::rotation::census::ends_metadata_keys;
 use crate::{Vault, VaultError};
 
 // Small in tests, so that tests turn pages.
@@ -117,13 +118,7 @@ impl Pass<'_> {
         if self.each(KeyRange::wrapped_keys(), seen, Self::version)? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
-        if self
-            .vault
-            .keyring()
-            .metadata_key_ids()
-            .iter()
-            .all(|id| *id >= self.rotation.metadata_from)
-        {
+        if !ends_metadata_keys(&self.rotation, &self.vault.keyring()) {
             return Ok(Ended::Whole);
         }
         for range in KeyRange::metadata() {
