@@ -470,7 +470,11 @@ fn what_is_wrong_is_refused_in_one_line_and_changes_nothing() {
     let key = fs::read_to_string(&home.key).unwrap();
     refused(with_key(&beside("wrong", &"07".repeat(32), 0o600)), 3, "root key");
     refused(with_key(&beside("loose", &key, 0o644)), 1, "chmod 600");
-    refused(with_key(&beside("short", &key[..20], 0o600)), 1, "neither 64 hexadecimal digits");
+    refused(
+        with_key(&beside("short", &"07".repeat(10), 0o600)),
+        1,
+        "neither 64 hexadecimal digits",
+    );
     refused(with_key(&beside("empty", "", 0o600)), 1, "empty");
     refused(with_key(Path::new("/nonexistent/key")), 1, "cannot be read");
     let phrase = beside("phrase", "correct horse battery staple\n", 0o600);

@@ -60,6 +60,25 @@ impl Raw {
         self.0.range(range.start.as_bytes()..range.end.as_bytes()).count()
     }
 
+    /// Adds a put, or a removal where there is no value, to a batch; what was there before.
+    pub(super) fn stage(
+        &self,
+        batch: &mut sled::Batch,
+        key: &Key,
+        stored: Option<&Stored>,
+        origin: (Revision, u16),
+    ) -> Result<Option<Stored>, StoreError> {
+        let bytes = self.0.get(key.as_bytes()).map_err(failed)?;
+        let old = bytes.as_deref().map(|bytes| self.assemble(bytes)).transpose()?;
+        if let Some(bytes) = &bytes {
+            stage_removal_of(batch, key, bytes)?;
+        }
+        if let Some(stored) = stored {
+            stage_new(batch, key, stored, origin)?;
+        }
+        Ok(old)
+    }
+
     /// Adds a put to a batch; `origin` names the new value's chunks.
     pub(super) fn stage_put(
         &self,
@@ -69,25 +88,7 @@ impl Raw {
         origin: (Revision, u16),
     ) -> Result<(), StoreError> {
         self.stage_remove(batch, key)?;
-        let mut out = Encoder::with_capacity(INLINE_HEADER + stored.value.len().min(CHUNK_BYTES));
-        out.u64(stored.changed_at.get()).u64(stored.written_at.get());
-        if stored.value.len() + INLINE_HEADER <= CHUNK_BYTES {
-            out.u16(0).raw(&stored.value);
-        } else {
-            let parts = stored.value.chunks(CHUNK_BYTES);
-            let chunks = Chunks {
-                count: u16::try_from(parts.len()).map_err(|_| DAMAGED)?,
-                revision: origin.0,
-                write: origin.1,
-                bytes: u32::try_from(stored.value.len()).map_err(|_| DAMAGED)?,
-            };
-            out.u16(chunks.count).u64(chunks.revision.get()).u16(chunks.write).u32(chunks.bytes);
-            for (number, part) in (0..chunks.count).zip(parts) {
-                batch.insert(chunk_key(&chunks, number), part);
-            }
-        }
-        batch.insert(key.as_bytes(), out.finish());
-        Ok(())
+        stage_new(batch, key, stored, origin)
     }
 
     /// Adds a removal, of the value's chunks too, to a batch.
@@ -97,13 +98,7 @@ impl Raw {
         key: &Key,
     ) -> Result<(), StoreError> {
         let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(()) };
-        if let Place::Chunked(chunks) = layout(&bytes)?.place {
-            for number in 0..chunks.count {
-                batch.remove(chunk_key(&chunks, number));
-            }
-        }
-        batch.remove(key.as_bytes());
-        Ok(())
+        stage_removal_of(batch, key, &bytes)
     }
 
     pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
@@ -135,6 +130,45 @@ impl Raw {
             }
         }
     }
+}
+
+/// Adds what was not there before, or is being removed, to a batch.
+fn stage_new(
+    batch: &mut sled::Batch,
+    key: &Key,
+    stored: &Stored,
+    origin: (Revision, u16),
+) -> Result<(), StoreError> {
+    let mut out = Encoder::with_capacity(INLINE_HEADER + stored.value.len().min(CHUNK_BYTES));
+    out.u64(stored.changed_at.get()).u64(stored.written_at.get());
+    if stored.value.len() + INLINE_HEADER <= CHUNK_BYTES {
+        out.u16(0).raw(&stored.value);
+    } else {
+        let parts = stored.value.chunks(CHUNK_BYTES);
+        let chunks = Chunks {
+            count: u16::try_from(parts.len()).map_err(|_| DAMAGED)?,
+            revision: origin.0,
+            write: origin.1,
+            bytes: u32::try_from(stored.value.len()).map_err(|_| DAMAGED)?,
+        };
+        out.u16(chunks.count).u64(chunks.revision.get()).u16(chunks.write).u32(chunks.bytes);
+        for (number, part) in (0..chunks.count).zip(parts) {
+            batch.insert(chunk_key(&chunks, number), part);
+        }
+    }
+    batch.insert(key.as_bytes(), out.finish());
+    Ok(())
+}
+
+/// Adds the removal of a record, as sled has it, to a batch.
+fn stage_removal_of(batch: &mut sled::Batch, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+    if let Place::Chunked(chunks) = layout(bytes)?.place {
+        for number in 0..chunks.count {
+            batch.remove(chunk_key(&chunks, number));
+        }
+    }
+    batch.remove(key.as_bytes());
+    Ok(())
 }
 
 /// What is known of a record without its value.

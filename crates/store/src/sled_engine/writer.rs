@@ -299,11 +299,7 @@ impl Writer {
         let mut batch = sled::Batch::default();
         let mut old = HashMap::with_capacity(group.records.len());
         for (key, (stored, origin)) in &group.records {
-            old.insert(key.clone(), self.raw.get(key)?);
-            match stored {
-                Some(stored) => self.raw.stage_put(&mut batch, key, stored, *origin)?,
-                None => self.raw.stage_remove(&mut batch, key)?,
-            }
+            old.insert(key.clone(), self.raw.stage(&mut batch, key, stored.as_ref(), *origin)?);
         }
         for (key, stored) in trimmed {
             self.raw.stage_remove(&mut batch, &key)?;

@@ -27,7 +27,7 @@ const COMMIT_BYTES: usize = 256 << 10;
 const COMMITTERS: usize = 4;
 /// How long a committer rests after a commit, as a part of the time that it took: a rotation takes a little
 /// longer in all, and who reads and writes meanwhile notices less of it.
-const REST: f64 = 0.5;
+const REST: f64 = 0.6;
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
