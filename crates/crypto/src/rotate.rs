@@ -1,4 +1,4 @@
-//! New keys for a store, and the end of old ones (FORMAT.md section 4).
+//! New keys for a store, and the end of old ones (FORMAT.md section 13).
 //!
 //! Nothing here changes a keyring: each act makes another one, which its caller makes durable before
 //! anything is sealed with it. The old one wipes its keys when the last of its users is done.

@@ -93,7 +93,7 @@ pub enum VaultError {
     },
     /// Records stay under keys that ought to go.
     #[error(
-        "{left} records stay under older keys, which are kept for them: they do not open, or belong to no secret; run `tresor verify` on a copy of the data directory"
+        "{left} records stay under older keys, which are kept for them: they do not open (the log names them), or belong to no secret; restore or purge them, then run: tresor rotate-keys --resume"
     )]
     RotationStuck {
         /// How many.

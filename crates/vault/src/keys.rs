@@ -105,6 +105,9 @@ impl Vault {
                 *self.keys.keyring.write() = Arc::new(next);
                 Ok(())
             }
+            // It may be in the store all the same, which then opens with the new file alone; and if it is
+            // not, with a file that is one generation ahead.
+            Err(error @ CommitError::Store(_)) => Err(error.into()),
             Err(error) => {
                 // Nothing was sealed under the new keys. Should this fail too, the file is a
                 // generation ahead, and the next start goes on from there.

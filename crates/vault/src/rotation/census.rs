@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{Keyring, metadata_key_of, wrapping_kek};
-use store::{Engine, KeyRange, RotationRecord, Stored, decode_stored_event};
+use crypto::{KekId, Keyring, metadata_key_of, wrapping_kek};
+use store::{Change, Engine, KeyRange, RotationRecord, Stored, decode_stored_event};
 
 use crate::{Vault, VaultError};
 
 // Small in tests, so that tests turn pages.
 const PAGE: usize = if cfg!(test) { 9 } else { 100 };
+
+/// Stands for the key of a record that does not say it; the numbers of keys begin at 1. It is under no
+/// key that stays, so that older ones are kept for it.
+pub(crate) const UNREADABLE: u32 = 0;
 
 /// Counts by the numbers that the records name, which their seals bind.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,16 +27,16 @@ impl Census {
     pub(crate) fn take(engine: &dyn Engine) -> Result<Self, VaultError> {
         let mut census = Self::of_wraps(engine)?;
         let mut count = |sealed: &[u8]| {
-            let key = metadata_key_of(sealed).map_err(|_| VaultError::Damaged)?;
+            let key = metadata_key_of(sealed).unwrap_or(UNREADABLE);
             *census.metadata.entry(key).or_default() += 1;
-            Ok(())
         };
         for range in KeyRange::metadata() {
             each(engine, range, |stored| count(&stored.value))?;
         }
         each(engine, KeyRange::change_log(), |stored| {
-            let event = decode_stored_event(&stored.value).map_err(|_| VaultError::Damaged)?;
-            event.1.view.map_or(Ok(()), |view| count(&view.sealed))
+            if let Ok((_, Change { view: Some(view), .. })) = decode_stored_event(&stored.value) {
+                count(&view.sealed);
+            }
         })?;
         Ok(census)
     }
@@ -41,9 +45,8 @@ impl Census {
     fn of_wraps(engine: &dyn Engine) -> Result<Self, VaultError> {
         let mut census = Self::default();
         each(engine, KeyRange::wrapped_keys(), |stored| {
-            let kek = wrapping_kek(&stored.value).map_err(|_| VaultError::Damaged)?;
-            *census.keks.entry(kek.get()).or_default() += 1;
-            Ok(())
+            let kek = wrapping_kek(&stored.value).map_or(UNREADABLE, KekId::get);
+            *census.keks.entry(kek).or_default() += 1;
         })?;
         Ok(census)
     }
@@ -87,12 +90,12 @@ pub(super) fn ends_metadata_keys(rotation: &RotationRecord, keyring: &Keyring) -
 fn each(
     engine: &dyn Engine,
     mut range: KeyRange,
-    mut look: impl FnMut(&Stored) -> Result<(), VaultError>,
+    mut look: impl FnMut(&Stored),
 ) -> Result<(), VaultError> {
     loop {
         let page = engine.scan(&range, PAGE)?;
         for (_, stored) in &page.records {
-            look(stored)?;
+            look(stored);
         }
         match page.records.last() {
             Some((key, _)) if page.more => range = range.after(key),

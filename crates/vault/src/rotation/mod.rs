@@ -10,6 +10,7 @@ mod census;
 mod pass;
 mod views;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use authz::{Administer, Basis, Permit, WholeStore};
@@ -23,7 +24,7 @@ use tokio::sync::Notify;
 
 use crate::{Vault, VaultError, tokens};
 
-pub(crate) use census::Census;
+pub(crate) use census::{Census, UNREADABLE};
 use pass::Ended;
 pub(crate) use pass::pass;
 pub use views::{KekView, KeysView, NewRoot, NewRotation, RotationView, SlotView};
@@ -259,7 +260,7 @@ impl Vault {
             progress.stuck.store(0, Ordering::Relaxed);
             seen(&self.view_of(&record, left));
             if left == 0 {
-                return self.destroy_older(&record).map(Some);
+                return self.destroy_older().map(Some);
             }
             idle = if left < before { 0 } else { idle + 1 };
             if idle >= IDLE_PASSES {
@@ -277,15 +278,21 @@ impl Vault {
     }
 
     /// Destroys the older keys: a scan found nothing under them, and nothing new can come under them.
-    fn destroy_older(&self, record: &RotationRecord) -> Result<RotationView, VaultError> {
+    fn destroy_older(&self) -> Result<RotationView, VaultError> {
         let _one_at_a_time = self.keys.progress.acting.lock();
-        let stored = self.engine.read(&Key::rotation())?.ok_or(VaultError::NoRotation)?;
+        let Some((record, stored)) = self.rotation_under_way()? else {
+            return Err(VaultError::NoRotation);
+        };
+        if record.state == RotationState::Paused {
+            // Paused since the scan: the older keys are kept, as was promised.
+            return Ok(self.view_of(&record, 0));
+        }
         let keyring = self.keyring();
         let next = keyring.without_older(record.metadata_from)?;
         let done = RotationRecord {
             state: RotationState::Done,
             finished_at: Some(self.clock.now()),
-            ..*record
+            ..record
         };
         let mut commit = Commit::default();
         put_record(&mut commit, &done, Some(&stored));
@@ -327,7 +334,12 @@ impl Vault {
     fn left(&self, record: &RotationRecord) -> Result<u64, VaultError> {
         match self.keys.progress.known_left() {
             Some(left) => Ok(left),
-            None => self.count_older(record, &self.keyring()),
+            None => {
+                let left = self.count_older(record, &self.keyring())?;
+                // Nothing new comes under older keys, so that one scan is enough for all who ask.
+                self.keys.progress.set_left(left);
+                Ok(left)
+            }
         }
     }
 }
@@ -379,9 +391,12 @@ pub(crate) fn catch_up(
     was: Precondition,
 ) -> Result<Commit, VaultError> {
     let census = Census::take(engine)?;
-    let opens = |id: &u32| keyring.kek_infos().iter().any(|kek| kek.id.get() == *id);
+    let keks: Vec<_> = keyring.kek_infos().iter().map(|kek| kek.id.get()).collect();
     let metadata = keyring.metadata_key_ids();
-    if !census.keks.keys().all(opens) || !census.metadata.keys().all(|id| metadata.contains(id)) {
+    let all_in = |counts: &BTreeMap<u32, u64>, ids: &[u32]| {
+        counts.keys().all(|id| *id == UNREADABLE || ids.contains(id))
+    };
+    if !all_in(&census.keks, &keks) || !all_in(&census.metadata, &metadata) {
         return Err(VaultError::KeyringGeneration);
     }
     let mut commit = Commit::default();

@@ -145,7 +145,13 @@ impl Pass<'_> {
                 match rewrite(self, key, stored) {
                     Err(VaultError::Damaged) => {
                         // It stays, and so do the keys; the others go on.
-                        tracing::error!(record.key = ?key, "a record does not open, and stays under its older key");
+                        let (uid, version) = key.wrapped_version().unzip();
+                        tracing::error!(
+                            record.kind = key.as_bytes().first(),
+                            secret.uid = uid.map(|uid| uid.to_string()),
+                            secret.version = version,
+                            "a record does not open, and stays under its older key"
+                        );
                     }
                     done => done?,
                 }

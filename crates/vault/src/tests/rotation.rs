@@ -280,6 +280,127 @@ fn a_keyring_file_that_cannot_be_written_changes_nothing() {
     running.rotate(&NewRotation::default());
 }
 
+/// An engine whose commits fail as on a disk that fails: what came of them is not known.
+struct Failing {
+    sled: Arc<SledEngine>,
+    /// Whether they are in the store all the same.
+    commits: bool,
+    fails: AtomicBool,
+}
+
+impl Engine for Failing {
+    fn read(&self, key: &Key) -> Result<Option<store::Stored>, store::StoreError> {
+        self.sled.read(key)
+    }
+
+    fn scan(&self, range: &KeyRange, limit: usize) -> Result<store::Page, store::StoreError> {
+        self.sled.scan(range, limit)
+    }
+
+    fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+        if !self.fails.load(Ordering::SeqCst) {
+            return self.sled.commit(commit);
+        }
+        if self.commits {
+            self.sled.commit(commit)?;
+        }
+        Err(CommitError::Store(store::StoreError::Failed { reason: "a test".to_owned() }))
+    }
+
+    fn write_keyring(&self, bytes: &[u8]) -> Result<(), store::StoreError> {
+        self.sled.write_keyring(bytes)
+    }
+
+    fn failure(&self) -> Option<store::StoreError> {
+        self.sled.failure()
+    }
+
+    fn revision(&self) -> Revision {
+        self.sled.revision()
+    }
+
+    fn events_after(
+        &self,
+        after: Revision,
+        limit: usize,
+    ) -> Result<Result<store::EventPage, store::EventsGone>, store::StoreError> {
+        self.sled.events_after(after, limit)
+    }
+
+    fn revisions(&self) -> tokio::sync::watch::Receiver<Revision> {
+        self.sled.revisions()
+    }
+}
+
+/// Symptom: a store that no keyring file opened any more. Cause: when the commit of a rotation failed
+/// without saying whether it was made, the older keyring file was put back beside a store that may have
+/// recorded the newer one. Fix: the newer one stays, with which the store opens in both cases.
+#[test]
+fn a_disk_that_fails_while_keys_change_leaves_a_store_that_opens() {
+    for commits in [false, true] {
+        for at_the_end in [false, true] {
+            let (home, running) = filled_store();
+            drop(running);
+            let (sled, opened) = home.open();
+            drop(opened.unwrap());
+            let engine = Arc::new(Failing { sled, commits, fails: AtomicBool::new(false) });
+            let file = DataDir::lock(home.killed().dir.path()).unwrap().read_keyring().unwrap();
+            let file = file.unwrap_or_else(|| home.keyring.clone());
+            let keyring = Keyring::open(&file, home.root.as_ref()).unwrap();
+            let (at, settings) = (engine.sled.incarnation(), home.settings.clone());
+            let vault =
+                Vault::open(engine.clone(), at, keyring, home.clock.clone(), settings).unwrap();
+            let fail = || engine.fails.store(true, Ordering::SeqCst);
+            if at_the_end {
+                vault.begin_operators_rotation(&NewRotation::default()).unwrap();
+                let (record, _) = vault.rotation_under_way().unwrap().unwrap();
+                pass(&vault, record, NO_STOP, &mut |_| {}).unwrap();
+                fail();
+                assert!(vault.run_rotation(NO_STOP, &mut |_| {}).is_err());
+            } else {
+                fail();
+                assert!(vault.begin_operators_rotation(&NewRotation::default()).is_err());
+            }
+            let after = home.killed();
+            let running = after.start();
+            running.run().unwrap();
+            assert_eq!(running.keks(), [2], "{commits} {at_the_end}");
+            assert_eq!(running.reveal("hf", None).unwrap(), "4");
+            running.check_records();
+        }
+    }
+}
+
+#[test]
+fn a_pause_after_the_last_scan_keeps_the_older_keys() {
+    let (_home, running) = filled_store();
+    running.begin(&NewRotation::default()).unwrap();
+    let mut ended = false;
+    let paused = running.vault.run_rotation(NO_STOP, &mut |seen| {
+        // The last thing that is told before the older keys go.
+        if seen.done == seen.total && !running.census().keks.contains_key(&1) && !ended {
+            ended = true;
+            running.vault.pause_rotation(&running.may(WholeStore)).unwrap();
+        }
+    });
+    assert_eq!(paused.unwrap().unwrap().state, RotationState::Paused);
+    assert_eq!(running.keks(), [1, 2]);
+    running.vault.resume_rotation(&running.may(WholeStore)).unwrap();
+    assert_eq!(running.run().unwrap().unwrap().state, RotationState::Done);
+}
+
+#[test]
+fn a_record_that_does_not_even_name_its_key_keeps_keys_from_going_and_not_from_coming() {
+    let (_home, running) = filled_store();
+    let key = Key::wrapped_key(running.secret("hf").unwrap().head.uid, 1);
+    put(&running, &key, b"x".to_vec());
+    running.begin(&NewRotation::default()).unwrap();
+    running.create("new", "v").unwrap();
+    refused!(running.run(), VaultError::RotationStuck { left: 1 });
+    assert_eq!(running.keks(), [1, 2]);
+    assert_eq!(running.census().keks[&2], 1 + running.keys(0x05).len() as u64 - 2);
+}
+
 #[test]
 fn keys_that_were_used_often_or_are_old_are_changed_without_being_asked() {
     let settings =
