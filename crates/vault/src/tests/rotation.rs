@@ -178,21 +178,16 @@ fn a_keyring_of_another_time_is_refused() {
     running.rotate(&NewRotation::default());
     let second = running.vault.keyring();
     let ahead = second.rotated(home.clock.now()).unwrap().without_older(1).unwrap();
-    drop(running);
-    for (file, what) in [(first, "older"), (ahead.to_file(), "two ahead")] {
+    for file in [first, ahead.to_file()] {
         let copy = home.killed();
         DataDir::lock(copy.dir.path()).unwrap().write_keyring(&file).unwrap();
         refused!(copy.open().1, VaultError::KeyringGeneration);
-        assert!(!what.is_empty());
     }
     // One ahead, but without the KEK that the store's records are under.
+    running.begin(&NewRotation::default()).unwrap();
     let copy = home.killed();
-    let stranger = second.without_older(1).unwrap();
-    assert_eq!(stranger.generation(), second.generation() + 1);
-    let stranger = stranger.rotated(home.clock.now()).unwrap().without_older(1).unwrap();
-    let data = DataDir::lock(copy.dir.path()).unwrap();
-    data.write_keyring(&stranger.to_file()).unwrap();
-    drop(data);
+    let stranger = running.vault.keyring().without_older(1).unwrap();
+    DataDir::lock(copy.dir.path()).unwrap().write_keyring(&stranger.to_file()).unwrap();
     refused!(copy.open().1, VaultError::KeyringGeneration);
 }
 
@@ -490,6 +485,15 @@ fn events_that_go_while_they_are_sealed_anew_leave_nothing_behind() {
     again.start().check_records();
 }
 
+/// Has the others stop too when a test fails.
+struct StopsAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopsAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Everything at once: writers of many secrets, a destroyer, readers, and one rotation after another.
 #[test]
 fn writers_and_readers_notice_nothing_of_rotations() {
@@ -521,6 +525,7 @@ fn writers_and_readers_notice_nothing_of_rotations() {
                 }
             }
         });
+        let _stop = StopsAtTheEnd(&stop);
         let mut rounds = 0;
         for _ in 0..6 {
             running.rotate(&NewRotation { reseal: rounds % 2 == 1, ..NewRotation::default() });
@@ -528,7 +533,6 @@ fn writers_and_readers_notice_nothing_of_rotations() {
             let census = running.census();
             assert_eq!(census.keks.into_keys().collect::<Vec<_>>(), running.keks());
         }
-        stop.store(true, Ordering::SeqCst);
         rounds
     });
     assert_eq!(running.keks(), [rounds + 1]);
