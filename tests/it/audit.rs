@@ -100,7 +100,9 @@ fn every_operation_leaves_one_record_that_says_who_did_what_to_which() {
                 None => who.send(&request),
             };
             // No waiting: a record is there before the answer is.
-            let records = log.news();
+            let mut records = log.news();
+            // A rotation that was asked for ends by itself, and the daemon writes that down when it does.
+            records.retain(|record| record["actor"] != "system:daemon");
             let what = format!("{name} as {column}: {records:?}");
             if ["isAlive", "isReady"].contains(&action) {
                 assert!(records.is_empty(), "probes tell nothing of the store: {what}");
