@@ -97,7 +97,7 @@ impl Desired {
         };
         for project in homes(&gone) {
             if let Some(members) = self.members.get_mut(project) {
-                members.retain(|member| member.uid != uid);
+                members.remove(&Member { bound: *project != gone.path.project, uid });
                 if members.is_empty() {
                     self.members.remove(project);
                 }
