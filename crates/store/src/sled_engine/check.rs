@@ -95,7 +95,11 @@ fn check_log(raw: &Raw, meta: &Meta) -> Result<(), OpenError> {
         return Err(gap(meta.last_event));
     }
     for (key, (kind, revision)) in latest {
-        let found = raw.outline(&key).map_err(unreadable)?.map(|outline| outline.changed_at);
+        let found = raw
+            .find(&key)
+            .and_then(|found| found.outline())
+            .map_err(unreadable)?
+            .map(|outline| outline.changed_at);
         let expected = if kind == ChangeKind::Deleted { None } else { Some(revision) };
         if found != expected {
             let at = ResourceVersion::new(meta.incarnation, revision);

@@ -10,7 +10,7 @@ mod recovery;
 mod reserve;
 mod writer;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,18 +132,20 @@ struct Visible {
 }
 
 impl Shared {
-    fn publish_overlay(&self, old: HashMap<Key, Option<Stored>>) {
-        self.visible.write().overlay = old.into_iter().collect();
+    fn publish_overlay(&self, old: BTreeMap<Key, Option<Stored>>) {
+        self.visible.write().overlay = old;
     }
 
     /// The group in flight is durable: it may be seen, and told.
     fn show(&self, meta: &Meta) {
-        {
+        let overlay = {
             let mut visible = self.visible.write();
-            visible.overlay.clear();
             visible.revision = meta.revision;
             visible.log_floor = meta.log_floor;
-        }
+            std::mem::take(&mut visible.overlay)
+        };
+        // Readers do not wait for it to be freed.
+        drop(overlay);
         self.revisions.send_replace(meta.revision);
     }
 

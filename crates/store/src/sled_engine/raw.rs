@@ -38,10 +38,9 @@ impl Raw {
         self.assemble(&bytes).map(Some)
     }
 
-    /// What is known of a record without its value.
-    pub(super) fn outline(&self, key: &Key) -> Result<Option<Outline>, StoreError> {
-        let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(None) };
-        layout(&bytes).map(|layout| Some(layout.outline))
+    /// Looks a record up, to be read as often as wanted.
+    pub(super) fn find(&self, key: &Key) -> Result<Found, StoreError> {
+        self.0.get(key.as_bytes()).map(Found).map_err(failed)
     }
 
     pub(super) fn range(
@@ -60,17 +59,18 @@ impl Raw {
         self.0.range(range.start.as_bytes()..range.end.as_bytes()).count()
     }
 
-    /// Adds a put, or a removal where there is no value, to a batch; what was there before.
+    /// Adds a put, or a removal where there is no value, to a batch; what was there before. `found` is
+    /// what the tree has under the key.
     pub(super) fn stage(
         &self,
         batch: &mut sled::Batch,
         key: &Key,
+        found: &Found,
         stored: Option<&Stored>,
         origin: (Revision, u16),
     ) -> Result<Option<Stored>, StoreError> {
-        let bytes = self.0.get(key.as_bytes()).map_err(failed)?;
-        let old = bytes.as_deref().map(|bytes| self.assemble(bytes)).transpose()?;
-        if let Some(bytes) = &bytes {
+        let old = found.0.as_deref().map(|bytes| self.assemble(bytes)).transpose()?;
+        if let Some(bytes) = &found.0 {
             stage_removal_of(batch, key, bytes)?;
         }
         if let Some(stored) = stored {
@@ -169,6 +169,16 @@ fn stage_removal_of(batch: &mut sled::Batch, key: &Key, bytes: &[u8]) -> Result<
     }
     batch.remove(key.as_bytes());
     Ok(())
+}
+
+/// What the tree has under a key.
+pub(super) struct Found(Option<sled::IVec>);
+
+impl Found {
+    /// What is known of the record, if there is one, without its value.
+    pub(super) fn outline(&self) -> Result<Option<Outline>, StoreError> {
+        self.0.as_deref().map(|bytes| layout(bytes).map(|layout| layout.outline)).transpose()
+    }
 }
 
 /// What is known of a record without its value.

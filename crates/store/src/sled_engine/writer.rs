@@ -13,7 +13,7 @@ use domain::{Anchor, Revision};
 
 use super::head_file::{Head, HeadFile};
 use super::meta::{Meta, encode_event};
-use super::raw::{CHUNK_BYTES, Raw};
+use super::raw::{CHUNK_BYTES, Found, Raw};
 use super::reserve::Reserve;
 use super::{Shared, StepHook};
 use crate::engine::{Commit, CommitError, Precondition, StoreError, Stored};
@@ -66,6 +66,8 @@ type Queued = (Commit, Reply);
 /// The effect of a group while it is put together.
 #[derive(Default)]
 struct Group {
+    /// What the tree has before the group, looked up once for each record.
+    known: HashMap<Key, Found>,
     /// Each touched record's new state, and the commit and write that made it.
     records: HashMap<Key, (Option<Stored>, (Revision, u16))>,
     answers: Vec<(Reply, Revision)>,
@@ -179,7 +181,7 @@ impl Writer {
     }
 
     /// Serves one group; says whether anything was committed.
-    fn serve(&mut self, Drained { queued, keys }: Drained) -> bool {
+    fn serve(&mut self, Drained { queued, keys, known }: Drained) -> bool {
         if let Some(error) = self.shared.failure() {
             refuse(queued, &CommitError::Store(error));
             return false;
@@ -192,11 +194,11 @@ impl Writer {
             }
             Err(error) => {
                 self.shared.fail(&format!("disk space could not be reserved: {error}"));
-                return self.serve(Drained { queued, keys });
+                return self.serve(Drained { queued, keys, known });
             }
         }
         let before = self.meta;
-        let mut group = Group::default();
+        let mut group = Group { known, ..Group::default() };
         for (commit, reply) in queued {
             match self.admit(&mut group, commit) {
                 Ok(revision) => group.answers.push((reply, revision)),
@@ -234,11 +236,8 @@ impl Writer {
 
     /// Checks a commit against everything before it, and adds it to the group.
     fn admit(&mut self, group: &mut Group, commit: Commit) -> Result<Revision, CommitError> {
-        // What is written is what something was required of, most often: it is looked up once.
-        let mut known = HashMap::with_capacity(commit.preconditions.len());
         for (index, precondition) in commit.preconditions.iter().enumerate() {
             let found = self.revisions(group, precondition.key())?;
-            known.insert(precondition.key(), found);
             let holds = match precondition {
                 Precondition::Absent(_) => found.is_none(),
                 Precondition::ChangedAt(_, at) => found.is_some_and(|(changed, _)| changed == *at),
@@ -252,11 +251,7 @@ impl Writer {
         let silent = commit.events.is_empty();
         let mut records = Vec::with_capacity(commit.writes.len());
         for (write, (key, value)) in (0u16..).zip(commit.writes) {
-            let kept = match known.get(&key) {
-                _ if !silent => None,
-                Some(found) => *found,
-                None => self.revisions(group, &key)?,
-            };
+            let kept = if silent { self.revisions(group, &key)? } else { None };
             let changed_at = kept.map_or(revision, |(changed_at, _)| changed_at);
             let stored = value.map(|value| Stored { value, changed_at, written_at: revision });
             records.push((key, (stored, (revision, write))));
@@ -278,14 +273,27 @@ impl Writer {
     /// When a record was last changed and last written.
     fn revisions(
         &self,
-        group: &Group,
+        group: &mut Group,
         key: &Key,
     ) -> Result<Option<(Revision, Revision)>, CommitError> {
         if let Some((stored, _)) = group.records.get(key) {
             return Ok(stored.as_ref().map(|stored| (stored.changed_at, stored.written_at)));
         }
-        let outline = self.raw.outline(key).map_err(CommitError::Store)?;
+        let outline = self.find(&mut group.known, key).and_then(Found::outline);
+        let outline = outline.map_err(CommitError::Store)?;
         Ok(outline.map(|outline| (outline.changed_at, outline.written_at)))
+    }
+
+    /// What the tree has under a key; it is looked up the first time.
+    fn find<'known>(
+        &self,
+        known: &'known mut HashMap<Key, Found>,
+        key: &Key,
+    ) -> Result<&'known Found, StoreError> {
+        if !known.contains_key(key) {
+            known.insert(key.clone(), self.raw.find(key)?);
+        }
+        known.get(key).ok_or(StoreError::Damaged { what: "a record" })
     }
 
     /// Makes a group durable, then visible.
@@ -297,20 +305,22 @@ impl Writer {
         }
         self.take_anchor();
         let mut batch = sled::Batch::default();
-        let mut old = HashMap::with_capacity(group.records.len());
+        let mut old = Vec::with_capacity(group.records.len() + trimmed.len());
         for (key, (stored, origin)) in &group.records {
-            old.insert(key.clone(), self.raw.stage(&mut batch, key, stored.as_ref(), *origin)?);
+            let found = self.find(&mut group.known, key)?;
+            let before = self.raw.stage(&mut batch, key, found, stored.as_ref(), *origin)?;
+            old.push((key.clone(), before));
         }
         for (key, stored) in trimmed {
             self.raw.stage_remove(&mut batch, &key)?;
-            old.insert(key, Some(stored));
+            old.push((key, Some(stored)));
         }
         let revision = self.meta.revision;
         let meta = Stored { value: self.meta.encode(), changed_at: revision, written_at: revision };
         self.raw.stage_put(&mut batch, &Meta::key(), &meta, (self.meta.revision, u16::MAX))?;
 
         // sled shows a batch at once. Until it is durable, readers are shown these instead.
-        self.shared.publish_overlay(old);
+        self.shared.publish_overlay(old.into_iter().collect());
         self.raw.apply(batch)?;
         (self.hook)(Step::Applied);
         self.raw.flush()?;
@@ -360,6 +370,7 @@ impl Writer {
 struct Drained {
     queued: Vec<Queued>,
     keys: usize,
+    known: HashMap<Key, Found>,
 }
 
 impl Writer {
@@ -367,14 +378,16 @@ impl Writer {
     /// over.
     fn drain(&self, first: Queued, queue: &Receiver<Request>) -> (Drained, Option<Queued>, bool) {
         let (mut records, mut bytes) = (weigh(&first.0), first.0.size());
-        let mut group = Drained { keys: self.keys(&first.0), queued: vec![first] };
+        let mut known = HashMap::new();
+        let keys = self.keys(&first.0, &mut known);
+        let mut group = Drained { keys, queued: vec![first], known };
         while group.queued.len() < GROUP_COMMITS {
             let (commit, reply) = match queue.try_recv() {
                 Ok(Request::Commit(commit, reply)) => (commit, reply),
                 Ok(Request::Stop) => return (group, None, true),
                 Err(_) => break,
             };
-            let more = (weigh(&commit), commit.size(), self.keys(&commit));
+            let more = (weigh(&commit), commit.size(), self.keys(&commit, &mut group.known));
             let fits = records + more.0 <= GROUP_RECORDS
                 && bytes + more.1 <= GROUP_BYTES
                 && group.keys + more.2 <= GROUP_KEYS;
@@ -391,10 +404,13 @@ impl Writer {
 
     /// How many keys of sled a commit touches. A value that goes takes its chunks along, so that a
     /// small commit can be a large one for sled.
-    fn keys(&self, commit: &Commit) -> usize {
+    fn keys(&self, commit: &Commit, known: &mut HashMap<Key, Found>) -> usize {
         let comes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, |v| v.len() / CHUNK_BYTES);
         // What cannot be read is found again, and told, when the commit is admitted.
-        let goes = |key| self.raw.outline(key).ok().flatten().map_or(0, |old| old.chunks.into());
+        let mut goes = |key| -> usize {
+            let found = self.find(known, key).and_then(Found::outline);
+            found.ok().flatten().map_or(0, |old| old.chunks.into())
+        };
         let writes = commit.writes.iter().map(|(key, value)| 1 + comes(value) + goes(key));
         let events = commit.events.iter().map(|event| 1 + event.len() / CHUNK_BYTES);
         writes.sum::<usize>() + events.sum::<usize>()
