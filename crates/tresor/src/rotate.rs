@@ -8,7 +8,7 @@ use api::{NewRootBody, RotateAction, RotationBody, WireText};
 use clap::Args;
 use client::{Client, ClientError};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use vault::{NewRoot, NewRotation};
+use vault::{NewRoot, NewRotation, Pace};
 
 use crate::audit::operators_act;
 use crate::command::{KeyStoreArgs, NewRootKey};
@@ -175,10 +175,11 @@ impl Wanted {
                 opened.write_down(&operators_act("rotateKeys", format!("kek:{}", begun.kek)))?;
             }
         }
-        let ended = vault.run_rotation(&|| stop.load(Ordering::Relaxed), &mut |view| {
-            // Who shows it may be gone; the rotation goes on.
-            let _ = told.send(server::rotation_body(view));
-        })?;
+        let ended =
+            vault.run_rotation(Pace::Full, &|| stop.load(Ordering::Relaxed), &mut |view| {
+                // Who shows it may be gone; the rotation goes on.
+                let _ = told.send(server::rotation_body(view));
+            })?;
         Ok(ended.map(body))
     }
 }

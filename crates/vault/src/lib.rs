@@ -68,7 +68,7 @@ pub use history::Versions;
 pub use lists::{ListQuery, MAX_LOOKED, MAX_SORTED, Since, Sort};
 pub use principals::{Member, NewPrincipal, PrincipalChange};
 pub use projects::{NewProject, ProjectChange};
-pub use rotation::{KekView, KeysView, NewRoot, NewRotation, RotationView, SlotView};
+pub use rotation::{KekView, KeysView, NewRoot, NewRotation, Pace, RotationView, SlotView};
 pub use secrets::{
     First, MAX_KEEP_VERSIONS, MAX_TOGETHER, NewSecret, PayloadChange, Reannotate, Relabel,
     Revealed, SecretChange,

@@ -26,6 +26,7 @@ use crate::{Vault, VaultError, tokens};
 
 pub(crate) use census::{Census, UNREADABLE};
 use pass::Ended;
+pub use pass::Pace;
 pub(crate) use pass::pass;
 pub use views::{KekView, KeysView, NewRoot, NewRotation, RotationView, SlotView};
 
@@ -237,6 +238,7 @@ impl Vault {
     /// When records stay under older keys, or the store cannot be written. It can be called again.
     pub fn run_rotation(
         &self,
+        pace: Pace,
         stop: &dyn Fn() -> bool,
         seen: &mut dyn FnMut(&RotationView),
     ) -> Result<Option<RotationView>, VaultError> {
@@ -271,7 +273,7 @@ impl Vault {
             let stopping = || stop() || progress.pausing.load(Ordering::Relaxed);
             let left = || progress.left.load(Ordering::Relaxed);
             let mut told = |vault: &Self| seen(&vault.view_of(&record, left()));
-            if pass(self, record, &stopping, &mut told)? == Ended::Stopped && stop() {
+            if pass(self, record, pace, &stopping, &mut told)? == Ended::Stopped && stop() {
                 return self.rotation();
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crypto::{PayloadContext, wrapping_kek};
 use domain::{SecretType, Uid};
@@ -25,9 +25,26 @@ const COMMIT_BYTES: usize = 256 << 10;
 /// How many commits are under way at once, so that the engine makes several durable together: a sync costs
 /// about the same, however much it makes durable.
 const COMMITTERS: usize = 4;
-/// How long a committer rests after a commit, as a part of the time that it took: a rotation takes a little
-/// longer in all, and who reads and writes meanwhile notices less of it.
-const REST: f64 = 0.6;
+
+/// How fast records are rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As fast as the machine can: nobody else uses the store.
+    Full,
+    /// At most one record in this time, on average over a commit, so that whoever reads and writes
+    /// meanwhile notices little of it.
+    One(Duration),
+}
+
+impl Pace {
+    /// How long after a batch of so many records the next one may follow.
+    fn gap(self, records: usize) -> Duration {
+        match self {
+            Self::Full => Duration::ZERO,
+            Self::One(time) => time.saturating_mul(u32::try_from(records).unwrap_or(u32::MAX)),
+        }
+    }
+}
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +58,9 @@ pub(crate) enum Ended {
 struct Pass<'a> {
     vault: &'a Vault,
     rotation: RotationRecord,
+    pace: Pace,
+    /// When the next batch may be handed over.
+    next: Instant,
     stopping: &'a dyn Fn() -> bool,
     batch: Vec<Rewrite>,
     records: usize,
@@ -73,6 +93,7 @@ impl Rewrite {
 pub(crate) fn pass(
     vault: &Vault,
     rotation: RotationRecord,
+    pace: Pace,
     stopping: &dyn Fn() -> bool,
     seen: &mut dyn FnMut(&Vault),
 ) -> Result<Ended, VaultError> {
@@ -82,8 +103,18 @@ pub(crate) fn pass(
     thread::scope(|scope| {
         let committers: Vec<_> =
             (0..COMMITTERS).map(|_| scope.spawn(|| commit_each(vault, &taken))).collect();
-        let (batch, types) = (Vec::new(), Vec::new());
-        let pass = Pass { vault, rotation, stopping, batch, records: 0, bytes: 0, commits, types };
+        let pass = Pass {
+            vault,
+            rotation,
+            pace,
+            next: Instant::now(),
+            stopping,
+            batch: Vec::new(),
+            records: 0,
+            bytes: 0,
+            commits,
+            types: Vec::new(),
+        };
         let walked = pass.walk(seen);
         let committed = committers.into_iter().map(|committer| {
             // A panic of ours; the pass is made again from the beginning.
@@ -100,9 +131,7 @@ fn commit_each(vault: &Vault, batches: &Mutex<Receiver<Vec<Rewrite>>>) -> Result
     loop {
         let Ok(batch) = batches.lock().recv() else { return done };
         if done.is_ok() {
-            let began = Instant::now();
             done = commit_all(vault, batch);
-            thread::sleep(began.elapsed().mul_f64(REST));
         }
     }
 }
@@ -232,14 +261,17 @@ impl Pass<'_> {
 
     /// Hands over what was gathered.
     fn flush(&mut self) -> Result<(), VaultError> {
+        let gap = self.pace.gap(self.records);
         (self.records, self.bytes) = (0, 0);
         let batch = std::mem::take(&mut self.batch);
-        // The committers take batches until this pass is gone.
         if batch.is_empty() {
-            Ok(())
-        } else {
-            self.commits.send(batch).map_err(|_| VaultError::Busy)
+            return Ok(());
         }
+        thread::sleep(self.next.saturating_duration_since(Instant::now()));
+        // Time that was lost, to a slow disk perhaps, is not made up for.
+        self.next = self.next.max(Instant::now()) + gap;
+        // The committers take batches until this pass is gone.
+        self.commits.send(batch).map_err(|_| VaultError::Busy)
     }
 }
 

@@ -7,7 +7,7 @@ use domain::Revision;
 
 use super::whole_store::filled_store;
 use super::*;
-use crate::rotation::{Census, pass};
+use crate::rotation::{Census, Pace, pass};
 
 const NO_STOP: &dyn Fn() -> bool = &|| false;
 
@@ -17,7 +17,7 @@ impl Running {
     }
 
     fn run(&self) -> Result<Option<RotationView>, VaultError> {
-        self.vault.run_rotation(NO_STOP, &mut |_| {})
+        self.vault.run_rotation(Pace::Full, NO_STOP, &mut |_| {})
     }
 
     fn rotate(&self, wanted: &NewRotation) -> RotationView {
@@ -158,7 +158,7 @@ fn a_rotation_that_was_cut_off_between_file_and_store_is_gone_on_with() {
     // It is the same with the end of one.
     again.begin(&NewRotation::default()).unwrap();
     let (record, _) = again.vault.rotation_under_way().unwrap().unwrap();
-    pass(&again.vault, record, NO_STOP, &mut |_| {}).unwrap();
+    pass(&again.vault, record, Pace::Full, NO_STOP, &mut |_| {}).unwrap();
     assert!(!again.census().keks.contains_key(&2));
     let last = again.vault.keyring().without_older(1).unwrap();
     again.engine.write_keyring(&last.to_file()).unwrap();
@@ -222,7 +222,7 @@ fn a_pause_stops_a_rotation_that_runs() {
     let (_home, running) = filled_store();
     running.begin(&NewRotation::default()).unwrap();
     let mut steps = 0;
-    let ended = running.vault.run_rotation(NO_STOP, &mut |_| {
+    let ended = running.vault.run_rotation(Pace::Full, NO_STOP, &mut |_| {
         steps += 1;
         if steps == 1 {
             running.vault.pause_rotation(&running.may(WholeStore)).unwrap();
@@ -349,9 +349,9 @@ fn a_disk_that_fails_while_keys_change_leaves_a_store_that_opens() {
             if at_the_end {
                 vault.begin_operators_rotation(&NewRotation::default()).unwrap();
                 let (record, _) = vault.rotation_under_way().unwrap().unwrap();
-                pass(&vault, record, NO_STOP, &mut |_| {}).unwrap();
+                pass(&vault, record, Pace::Full, NO_STOP, &mut |_| {}).unwrap();
                 fail();
-                assert!(vault.run_rotation(NO_STOP, &mut |_| {}).is_err());
+                assert!(vault.run_rotation(Pace::Full, NO_STOP, &mut |_| {}).is_err());
             } else {
                 fail();
                 assert!(vault.begin_operators_rotation(&NewRotation::default()).is_err());
@@ -371,7 +371,7 @@ fn a_pause_after_the_last_scan_keeps_the_older_keys() {
     let (_home, running) = filled_store();
     running.begin(&NewRotation::default()).unwrap();
     let mut ended = false;
-    let paused = running.vault.run_rotation(NO_STOP, &mut |seen| {
+    let paused = running.vault.run_rotation(Pace::Full, NO_STOP, &mut |seen| {
         // The last thing that is told before the older keys go.
         if seen.done == seen.total && !running.census().keks.contains_key(&1) && !ended {
             ended = true;
