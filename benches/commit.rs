@@ -8,7 +8,7 @@ use std::path::Path;
 use benches::in_parallel;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Uid};
-use store::{Commit, DataDir, Engine, Key, Precondition, SledEngine, SledOptions};
+use store::{Commit, DataDir, Engine, Key, Precondition, SledEngine, SledOptions, WrappedKeys};
 
 const STORE: [u8; 16] = [1; 16];
 const KEEP_VERSIONS: u64 = 10;
@@ -78,7 +78,7 @@ impl Secret {
         Self { head, uid: Uid::from_bytes(uid), version: 0, changed_at: None }
     }
 
-    /// Head, wrapped key, payload and event, as long as the vault's, and the oldest version's removal.
+    /// Head, wrapped keys, payload and event, as long as the vault's, and the oldest version's removal.
     fn put(&mut self, engine: &SledEngine) {
         self.version += 1;
         let mut commit = Commit::default();
@@ -86,10 +86,14 @@ impl Secret {
             None => Precondition::Absent(self.head.clone()),
             Some(at) => Precondition::ChangedAt(self.head.clone(), at),
         });
-        commit.put(Key::wrapped_key(self.uid, self.version), vec![1; 65]);
+        let oldest = self.version.checked_sub(KEEP_VERSIONS).filter(|oldest| *oldest > 0);
+        let mut keys = WrappedKeys::default();
+        for version in oldest.unwrap_or_default() + 1..=self.version {
+            keys.put(version, vec![1; 65]);
+        }
+        commit.put(Key::wrapped_keys(self.uid), keys.encode());
         commit.put(Key::payload(self.uid, self.version), vec![2; 1024 + 42]);
-        if let Some(oldest) = self.version.checked_sub(KEEP_VERSIONS).filter(|oldest| *oldest > 0) {
-            commit.remove(Key::wrapped_key(self.uid, oldest));
+        if let Some(oldest) = oldest {
             commit.remove(Key::payload(self.uid, oldest));
         }
         commit.put(self.head.clone(), vec![3; 600]);

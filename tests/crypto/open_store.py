@@ -239,6 +239,14 @@ def head(reader):
     return found
 
 
+def wrapped_keys(reader):
+    reader.format(1)
+    found = reader.many(lambda: (reader.u64(), reader.bytes()))
+    numbers = [number for number, _ in found]
+    must(numbers and numbers == sorted(set(numbers)), "wrapped keys that do not ascend")
+    return dict(found)
+
+
 def token(reader):
     reader.format(2)
     uid = reader.uid()
@@ -329,8 +337,10 @@ class Store:
         for key, record in self.records.items():
             self.open_record(key, record)
         # Each wrapped key and payload belongs to a version of a head that was opened.
-        for kind, name in ((5, "wrapped keys"), (6, "payloads")):
-            must(self.opened[name] == sum(key[0] == kind for key in self.records), f"{name} that nobody has")
+        wraps = (self.wraps(key[1:]) for key in self.records if key[0] == 5)
+        must(self.opened["wrapped keys"] == sum(map(len, wraps)), "wrapped keys that nobody has")
+        payloads = sum(key[0] == 6 for key in self.records)
+        must(self.opened["payloads"] == payloads, "payloads that nobody has")
         self.found["secrets"].sort(key=lambda found: (found["path"], found["uid"]))
         self.found["views"].sort()
         return self.found
@@ -370,9 +380,14 @@ class Store:
             must(kind in in_the_clear, f"records of kind {kind:02x} are not described")
             self.opened["in the clear"] += 1
 
+    def wraps(self, uid):
+        record = self.records.get(b"\5" + uid)
+        return {} if record is None else self.whole(wrapped_keys, record)
+
     def version(self, found, version):
-        place = bytes.fromhex(found["uid"]) + version["number"].to_bytes(8, "big")
-        wrap, payload = (self.records.get(bytes([kind]) + place) for kind in (5, 6))
+        uid = bytes.fromhex(found["uid"])
+        place = uid + version["number"].to_bytes(8, "big")
+        wrap, payload = self.wraps(uid).get(version["number"]), self.records.get(b"\6" + place)
         if version["state"] == "destroyed":
             must(wrap is None and payload is None, "a destroyed version is there")
             return version

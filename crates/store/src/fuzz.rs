@@ -4,8 +4,8 @@ use domain::Malformed;
 
 use crate::{
     Change, ConsumerRecord, Head, Holding, Key, OrgRecord, PrincipalRecord, ProjectRecord,
-    RotationRecord, TokenRecord, decode_last_use, decode_secret_path, decode_tombstone,
-    encode_last_use, encode_secret_path, encode_tombstone,
+    RotationRecord, TokenRecord, WrappedKeys, decode_last_use, decode_secret_path,
+    decode_tombstone, encode_last_use, encode_secret_path, encode_tombstone,
 };
 
 /// What is decoded as some record was encoded exactly so.
@@ -19,6 +19,7 @@ pub fn record(bytes: &[u8]) -> bool {
         again(bytes, ConsumerRecord::decode, ConsumerRecord::encode),
         again(bytes, Holding::decode, Holding::encode),
         again(bytes, RotationRecord::decode, RotationRecord::encode),
+        again(bytes, WrappedKeys::decode, WrappedKeys::encode),
         again(bytes, decode_last_use, |at| encode_last_use(*at)),
         again(bytes, Change::decode, Change::encode),
         again(bytes, decode_tombstone, encode_tombstone),

@@ -25,7 +25,7 @@ const KEYRING: u8 = 0x01;
 const PROJECT: u8 = 0x02;
 const HEAD: u8 = 0x03;
 const DELETED_HEAD: u8 = 0x04;
-const WRAPPED_KEY: u8 = 0x05;
+const WRAPPED_KEYS: u8 = 0x05;
 const PAYLOAD: u8 = 0x06;
 pub(crate) const EVENT: u8 = 0x07;
 const TOMBSTONE: u8 = 0x08;
@@ -98,14 +98,16 @@ impl Key {
         key
     }
 
-    /// A version's wrapped data key.
-    pub fn wrapped_key(uid: Uid, version: u64) -> Self {
-        Self::with_version(WRAPPED_KEY, uid, version)
+    /// The wrapped data keys of a secret's versions.
+    pub fn wrapped_keys(uid: Uid) -> Self {
+        Self::with_uid(WRAPPED_KEYS, uid)
     }
 
     /// A version's payload.
     pub fn payload(uid: Uid, version: u64) -> Self {
-        Self::with_version(PAYLOAD, uid, version)
+        let mut key = Self::with_uid(PAYLOAD, uid);
+        key.0.extend_from_slice(&version.to_be_bytes());
+        key
     }
 
     /// A tombstone, by an identity of its own: a secret's, or one made for a retired rule.
@@ -199,9 +201,15 @@ impl Key {
         self.0.first().is_some_and(|kind| METADATA.contains(kind))
     }
 
-    /// The secret and the number in the key of a wrapped data key.
-    pub fn wrapped_version(&self) -> Option<(Uid, u64)> {
-        let rest = self.0.strip_prefix(&[WRAPPED_KEY])?;
+    /// The secret in the key of its wrapped data keys.
+    pub fn wrapped_keys_of(&self) -> Option<Uid> {
+        let uid = self.0.strip_prefix(&[WRAPPED_KEYS])?;
+        uid.try_into().ok().map(Uid::from_bytes)
+    }
+
+    /// The secret and the number in the key of a payload.
+    pub(crate) fn payload_of(&self) -> Option<(Uid, u64)> {
+        let rest = self.0.strip_prefix(&[PAYLOAD])?;
         let (uid, number) = rest.split_first_chunk()?;
         Some((Uid::from_bytes(*uid), u64::from_be_bytes(number.try_into().ok()?)))
     }
@@ -279,37 +287,11 @@ impl Key {
         bytes.extend_from_slice(uid.as_bytes());
         Self(bytes)
     }
-
-    fn with_version(kind: u8, uid: Uid, version: u64) -> Self {
-        let mut key = Self::with_uid(kind, uid);
-        key.0.extend_from_slice(&version.to_be_bytes());
-        key
-    }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.0.escape_ascii())
-    }
-}
-
-/// Which of a version's two records a key names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum VersionPart {
-    Payload,
-    WrappedKey,
-}
-
-impl Key {
-    /// The part and the identity and number, as stored, in a version's key.
-    pub(crate) fn version(&self) -> Option<(VersionPart, [u8; 24])> {
-        let (kind, version) = self.0.split_first()?;
-        let part = match *kind {
-            PAYLOAD => VersionPart::Payload,
-            WRAPPED_KEY => VersionPart::WrappedKey,
-            _ => return None,
-        };
-        Some((part, version.try_into().ok()?))
     }
 }
 
@@ -326,7 +308,7 @@ impl KeyRange {
 
     /// All wrapped data keys.
     pub fn wrapped_keys() -> Self {
-        Self::of_kind(WRAPPED_KEY)
+        Self::of_kind(WRAPPED_KEYS)
     }
 
     /// The whole change log, as it is stored.
@@ -515,17 +497,14 @@ mod tests {
             "\\x070123456789abcdef\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x03"
         );
         assert_eq!(
-            hex(Key::wrapped_key(uid, 258)),
-            "\\x050123456789abcdef\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x02"
-        );
-        assert_eq!(
-            hex(Key::payload(uid, 1)),
-            "\\x060123456789abcdef\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01"
+            hex(Key::payload(uid, 258)),
+            "\\x060123456789abcdef\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x02"
         );
         assert_eq!(
             hex(Key::event(Revision::new(3), 2)),
             "\\x07\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x03\\x00\\x02"
         );
+        assert_eq!(hex(Key::wrapped_keys(uid)), "\\x050123456789abcdef");
         assert_eq!(hex(Key::tombstone(uid)), "\\x080123456789abcdef");
         assert_eq!(hex(Key::token(uid)), "\\t0123456789abcdef");
         assert_eq!(hex(Key::token_hash(&[b'h'; 32])), format!("\\n{}", "h".repeat(32)));

@@ -16,7 +16,8 @@ pub use record::{
     Binding, Change, ChangeKind, ChangeView, ChangedObject, ConsumerKind, ConsumerRecord, Grant,
     Head, Holding, OrgRecord, PrincipalKind, PrincipalRecord, ProjectRecord, Removal,
     RotationReason, RotationRecord, RotationState, SecretRef, TokenHolder, TokenRecord,
-    VersionInfo, VersionState, decode_last_use, decode_secret_path, decode_stored_event,
-    decode_tombstone, encode_last_use, encode_secret_path, encode_stored_event, encode_tombstone,
+    VersionInfo, VersionState, WrappedKeys, decode_last_use, decode_secret_path,
+    decode_stored_event, decode_tombstone, encode_last_use, encode_secret_path,
+    encode_stored_event, encode_tombstone,
 };
 pub use sled_engine::{DataDir, HeadView, OpenError, SledEngine, SledOptions, read_head};

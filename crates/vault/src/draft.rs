@@ -9,15 +9,19 @@ use store::{
 };
 
 use crate::history::Grave;
+use crate::wraps::Wraps;
 use crate::{SecretView, Vault, VaultError};
 
-/// The head's own write, and what its tombstone takes: one that goes, and one that comes.
-const HEAD_WRITES: usize = 3;
+/// The head's own write, that of its versions' wrapped keys, and what its tombstone takes: one that goes, and
+/// one that comes.
+const HEAD_WRITES: usize = 4;
 
 /// A head that is being changed, with everything that is to be committed beside it.
 pub(crate) struct Draft {
     pub(crate) head: Head,
     pub(crate) commit: Commit,
+    /// The wrapped data keys of its versions.
+    wraps: Wraps,
     /// The last change before this one; zero for a secret that is being made.
     previous: Revision,
     /// Whether a version was live before: what has one is projected.
@@ -33,15 +37,12 @@ impl Draft {
         for id in ids(&head) {
             commit.require(Precondition::Absent(id.clone())).put(id, path.clone());
         }
-        Self::of_head(head, commit)
-    }
-
-    fn of_head(head: Head, commit: Commit) -> Self {
-        Self { head, commit, previous: Revision::ZERO, was_live: false }
+        let wraps = Wraps::default();
+        Self { head, commit, wraps, previous: Revision::ZERO, was_live: false }
     }
 
     /// A deleted secret that is to live again, under the path that its head has by now.
-    pub(crate) fn of_deleted(grave: Grave) -> Self {
+    pub(crate) fn of_deleted(grave: Grave, wraps: Wraps) -> Self {
         let mut commit = Commit::default();
         commit.require(Precondition::Absent(Key::head(&grave.head.path)));
         let path = store::encode_secret_path(&grave.head.path);
@@ -50,12 +51,10 @@ impl Draft {
         if let Some(alias) = alias(&grave.head) {
             commit.require(Precondition::Absent(alias.clone())).put(alias, path);
         }
-        let mut draft = Self::of_head(grave.head, commit);
-        draft.previous = grave.changed_at;
         // A purge is silent, and may have begun.
         let unwritten = Precondition::WrittenAt(grave.key.clone(), grave.written_at);
-        draft.commit.require(unwritten).remove(grave.key);
-        draft
+        commit.require(unwritten).remove(grave.key);
+        Self { head: grave.head, commit, wraps, previous: grave.changed_at, was_live: false }
     }
 
     /// Whether the secret is being made.
@@ -71,7 +70,7 @@ impl Draft {
     /// Lets the oldest versions go that are more than `keep`. What does not fit into this commit
     /// is left to the next one.
     pub(crate) fn prune(&mut self, keep: usize) {
-        let surplus = self.head.versions.len().saturating_sub(keep).min(self.room() / 2);
+        let surplus = self.head.versions.len().saturating_sub(keep).min(self.room());
         let pruned: Vec<VersionInfo> = self.head.versions.drain(..surplus).collect();
         for version in pruned {
             self.remove_records(&version);
@@ -81,7 +80,7 @@ impl Draft {
     /// Removes the wrapped key and the payload of a version.
     pub(crate) fn remove_records(&mut self, version: &VersionInfo) {
         if version.state != VersionState::Destroyed {
-            self.commit.remove(Key::wrapped_key(self.head.uid, version.number));
+            self.wraps.remove(version.number);
             self.commit.remove(Key::payload(self.head.uid, version.number));
         }
     }
@@ -110,8 +109,8 @@ impl Vault {
         }
         let mut commit = Commit::default();
         commit.require(Precondition::ChangedAt(Key::head(path), previous));
-        let was_live = head.current().is_some();
-        Ok(Draft { head, commit, previous, was_live })
+        let (wraps, was_live) = (self.wraps(head.uid)?, head.current().is_some());
+        Ok(Draft { head, commit, wraps, previous, was_live })
     }
 
     /// Seals a payload as the next version.
@@ -124,7 +123,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let (uid, number, kind) = (draft.head.uid, draft.head.next_number(), draft.head.kind);
         let sealed = self.seal_version(&PayloadContext { uid, version: number, kind }, payload)?;
-        draft.commit.put(Key::wrapped_key(uid, number), sealed.wrapped_key.into_bytes());
+        draft.wraps.put(number, sealed.wrapped_key.into_bytes());
         draft.commit.put(Key::payload(uid, number), sealed.payload.into_bytes());
         let state = VersionState::Live;
         draft.head.versions.push(VersionInfo { number, state, created_at, created_by });
@@ -152,6 +151,7 @@ impl Vault {
         self.label_as_home(&mut draft.head)?;
         let is_live = draft.head.current().is_some();
         let key = Key::head(&draft.head.path);
+        draft.wraps.stage(draft.head.uid, &mut draft.commit);
         draft.commit.put(key.clone(), self.seal_record(&key, &draft.head.encode())?);
         draft.commit.tell(self.secret_event(kind, &draft.head, draft.previous)?);
         match (draft.was_live, is_live) {

@@ -257,7 +257,8 @@ impl Vault {
         grave.head.path = to.resource().clone();
         grave.head.deleted_at = None;
         grave.head.updated_at = self.clock.now();
-        let mut draft = Draft::of_deleted(grave);
+        let wraps = self.wraps(grave.head.uid)?;
+        let mut draft = Draft::of_deleted(grave, wraps);
         let project = Key::project(&to.resource().project);
         draft.commit.require(Precondition::ChangedAt(project, project_at));
         self.write(draft, ChangeKind::Added, to.basis())
@@ -320,12 +321,14 @@ impl Vault {
         let mut commit = Commit::default();
         // These commits are silent, so what they rest on is the last write.
         commit.require(Precondition::WrittenAt(key.clone(), stored.written_at));
+        let mut wraps = self.wraps(head.uid)?;
         let kept = head.versions.iter_mut().filter(|v| v.state != VersionState::Destroyed);
         for version in kept.take(MAX_VERSIONS) {
-            commit.remove(Key::wrapped_key(head.uid, version.number));
+            wraps.remove(version.number);
             commit.remove(Key::payload(head.uid, version.number));
             version.state = VersionState::Destroyed;
         }
+        wraps.stage(head.uid, &mut commit);
         let done = head.versions.iter().all(|v| v.state == VersionState::Destroyed);
         if done {
             commit.remove(key.clone()).remove(Key::last_use(head.uid)).remove(own_id(&head));

@@ -5,13 +5,12 @@
 //! that its seals are looked at until it is durable, and a replacement holds it alone: what was
 //! sealed before the replacement and not yet committed is sealed anew.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crypto::{Keyring, metadata_key_of, wrapping_kek};
+use crypto::{Keyring, PayloadContext, metadata_key_of, wrapping_kek};
 use domain::{Malformed, Revision, SecretType, Uid};
 use parking_lot::{Mutex, RwLock};
-use store::{Change, Commit, CommitError, Engine, Head, Key, Precondition};
+use store::{Change, Commit, CommitError, Engine, Head, Key, Precondition, WrappedKeys};
 
 use crate::rotation::Progress;
 use crate::sealing::NextBlock;
@@ -143,20 +142,11 @@ impl From<VaultError> for VaultCommitError {
 /// Seals anew what a commit carries under keys that were replaced since it was put together.
 fn bring_up_to_date(vault: &Vault, commit: &mut Commit) -> Result<(), VaultError> {
     let keyring = vault.keyring();
-    let damaged = |_| VaultError::Damaged;
-    let mut types: Option<HashMap<Uid, SecretType>> = None;
     for at in 0..commit.writes.len() {
         let Some((key, Some(value))) = commit.writes.get(at) else { continue };
-        let anew = if let Some((uid, version)) = key.wrapped_version() {
-            if wrapping_kek(value).map_err(damaged)? == keyring.current_kek() {
-                continue;
-            }
-            let types = match &types {
-                Some(known) => known,
-                None => types.insert(secret_types(vault, commit)?),
-            };
-            let kind = *types.get(&uid).ok_or(VaultError::Damaged)?;
-            vault.rewrap(&crypto::PayloadContext { uid, version, kind }, value)?
+        let anew = if let Some(uid) = key.wrapped_keys_of() {
+            let keys = WrappedKeys::decode(value).map_err(|Malformed| VaultError::Damaged)?;
+            keys_up_to_date(vault, commit, uid, keys)?.map(|keys| keys.encode())
         } else if key.is_metadata() {
             vault.reseal(key, value, keyring.metadata_key_id())?
         } else {
@@ -175,16 +165,52 @@ fn bring_up_to_date(vault: &Vault, commit: &mut Commit) -> Result<(), VaultError
     Ok(())
 }
 
-/// The types of the secrets whose heads a commit writes: a version never comes without its head.
-fn secret_types(vault: &Vault, commit: &Commit) -> Result<HashMap<Uid, SecretType>, VaultError> {
-    let mut types = HashMap::new();
+/// A secret's data keys under the current KEK, if some are not. Those of versions that were there before must
+/// not keep a rotation from its end, however often the secret is written; what does not open stays as it was
+/// stored. A version that the commit itself brings has to open.
+fn keys_up_to_date(
+    vault: &Vault,
+    commit: &Commit,
+    uid: Uid,
+    keys: WrappedKeys,
+) -> Result<Option<WrappedKeys>, VaultError> {
+    let current = vault.keyring().current_kek();
+    let is_older = |wrapped| wrapping_kek(wrapped).is_ok_and(|kek| kek != current);
+    let older: Vec<_> = keys.iter().filter(|(_, wrapped)| is_older(wrapped)).collect();
+    if older.is_empty() {
+        return Ok(None);
+    }
+    let kind = secret_type(vault, commit, uid)?;
+    let mut anew = keys.clone();
+    for (version, wrapped) in older {
+        let payload = Key::payload(uid, version);
+        let is_brought =
+            commit.writes.iter().any(|(key, value)| *key == payload && value.is_some());
+        let rewrapped = match kind {
+            Some(kind) => vault.rewrap(&PayloadContext { uid, version, kind }, wrapped),
+            None => Err(VaultError::Damaged),
+        };
+        match rewrapped {
+            Ok(Some(wrapped)) => anew.put(version, wrapped),
+            Ok(None) => {}
+            Err(VaultError::Damaged) if !is_brought => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(anew))
+}
+
+/// The type of a secret whose head a commit writes; a version never comes without its head.
+fn secret_type(vault: &Vault, commit: &Commit, uid: Uid) -> Result<Option<SecretType>, VaultError> {
     for (key, value) in &commit.writes {
         if let (Some(value), true) = (value, key.is_head()) {
             let head = vault.open_record(key, value, Head::decode)?;
-            types.insert(head.uid, head.kind);
+            if head.uid == uid {
+                return Ok(Some(head.kind));
+            }
         }
     }
-    Ok(types)
+    Ok(None)
 }
 
 impl Vault {

@@ -44,6 +44,7 @@ mod watch;
 mod witness;
 mod workloads;
 mod workspaces;
+mod wraps;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use crypto::{Keyring, OpenError, PayloadContext, RewrapError, SealError, SealedVersion};
 use domain::{Malformed, Payload, Revision, SecretType, Uid};
-use store::{Commit, Key, Precondition};
+use store::{Commit, Key, Precondition, WrappedKeys};
 
 use crate::{Vault, VaultError};
 
@@ -66,13 +66,27 @@ impl Vault {
         version: u64,
         kind: SecretType,
     ) -> Result<Option<Payload>, VaultError> {
-        let wrapped = self.engine.read(&Key::wrapped_key(uid, version))?;
-        let sealed = self.engine.read(&Key::payload(uid, version))?;
-        let (Some(wrapped), Some(sealed)) = (wrapped, sealed) else { return Ok(None) };
         let context = PayloadContext { uid, version, kind };
-        let opened = self.keyring().open_payload(&context, &wrapped.value, &sealed.value);
-        let opened = opened.map_err(|_| VaultError::Damaged)?;
-        Payload::decode(kind, &opened).map(Some).map_err(|Malformed| VaultError::Damaged)
+        let mut seen = None;
+        loop {
+            let keys = self.engine.read(&Key::wrapped_keys(uid))?;
+            let sealed = self.engine.read(&Key::payload(uid, version))?;
+            let (Some(keys), Some(sealed)) = (keys, sealed) else { return Ok(None) };
+            let wrapped = WrappedKeys::find(&keys.value, version);
+            let Some(wrapped) = wrapped.map_err(|Malformed| VaultError::Damaged)? else {
+                return Ok(None);
+            };
+            match self.keyring().open_payload(&context, wrapped, &sealed.value) {
+                Ok(opened) => {
+                    let payload = Payload::decode(kind, &opened);
+                    return payload.map(Some).map_err(|Malformed| VaultError::Damaged);
+                }
+                // Between the two reads, or before the keyring was looked at, a rotation may have sealed
+                // both anew: then they are read again.
+                Err(_) if seen != Some(keys.written_at) => seen = Some(keys.written_at),
+                Err(_) => return Err(VaultError::Damaged),
+            }
+        }
     }
 
     /// A version under a new data key and the current KEK.

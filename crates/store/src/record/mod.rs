@@ -2,7 +2,8 @@
 //!
 //! Each begins with a format number of its own. Heads, projects, organizations, tokens, principals,
 //! consumers and times of last use are sealed by the vault before they reach an engine; changes and
-//! tombstones carry names only, holdings and rotations numbers only, and stay in the clear.
+//! tombstones carry names only, holdings and rotations numbers only, and stay in the clear. So does what holds
+//! wrapped data keys, each of which is sealed.
 
 mod change;
 mod consumer;
@@ -15,6 +16,7 @@ mod right;
 mod rotation;
 mod token;
 mod tombstone;
+mod wrapped_keys;
 
 pub use change::{
     Change, ChangeKind, ChangeView, ChangedObject, decode_stored_event, encode_stored_event,
@@ -28,6 +30,7 @@ pub use project::{ProjectRecord, Removal};
 pub use rotation::{RotationReason, RotationRecord, RotationState};
 pub use token::{TokenHolder, TokenRecord};
 pub use tombstone::{decode_tombstone, encode_tombstone};
+pub use wrapped_keys::WrappedKeys;
 
 use std::collections::BTreeMap;
 

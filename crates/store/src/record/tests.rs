@@ -152,6 +152,13 @@ fn holding() -> Holding {
     Holding { life: 1, holders: 2 }
 }
 
+fn wrapped_keys() -> WrappedKeys {
+    let mut keys = WrappedKeys::default();
+    keys.put(258, b"wrap".to_vec());
+    keys.put(3, Vec::new());
+    keys
+}
+
 fn rotation() -> RotationRecord {
     RotationRecord {
         kek: 2,
@@ -227,6 +234,10 @@ fn golden_records() {
         shown(&rotation().encode()),
         r"\x01000\x02000\x03\x01\x02\x030000000\x0700000000000000\x040"
     );
+    assert_eq!(
+        shown(&wrapped_keys().encode()),
+        r"\x01000\x020000000\x030000000000\x01\x02000\x04wrap"
+    );
     let changed = Change { object: ChangedObject::Consumer, view: None, ..change() };
     assert_eq!(shown(&changed.encode()), r"\x01\x030123456789abcdef\x07");
 }
@@ -275,6 +286,28 @@ fn every_record_survives_and_every_truncation_is_refused() {
 }
 
 #[test]
+fn wrapped_keys_are_found_replaced_and_taken_out_by_number() {
+    let mut keys = wrapped_keys();
+    let bytes = keys.encode();
+    assert_eq!(WrappedKeys::decode(&bytes), Ok(keys.clone()));
+    assert_eq!(WrappedKeys::find(&bytes, 258), Ok(Some(b"wrap".as_slice())));
+    assert_eq!(WrappedKeys::find(&bytes, 4), Ok(None));
+    for length in 0..bytes.len() {
+        assert!(WrappedKeys::decode(&bytes[..length]).is_err(), "{length}");
+        assert!(WrappedKeys::find(&bytes[..length], 3).is_err(), "{length}");
+    }
+    keys.put(3, b"new".to_vec());
+    keys.remove(258);
+    keys.remove(7);
+    assert_eq!(keys.iter().collect::<Vec<_>>(), [(3, b"new".as_slice())]);
+    // Twice the same number, and none at all.
+    let twice = [&keys.encode()[..1], &[0, 0, 0, 2], &keys.encode()[5..], &keys.encode()[5..]];
+    assert!(WrappedKeys::decode(&twice.concat()).is_err());
+    keys.remove(3);
+    assert!(keys.is_empty() && WrappedKeys::decode(&keys.encode()).is_err());
+}
+
+#[test]
 fn another_format_number_is_refused() {
     let mut bytes = head().encode();
     bytes[0] = 1;
@@ -307,6 +340,7 @@ fn every_seed_of_a_record_holds() {
         ("consumer", consumer().encode()),
         ("holding", holding().encode()),
         ("rotation", rotation().encode()),
+        ("wrapped_keys", wrapped_keys().encode()),
         ("bound_path", encode_secret_path(&secret())),
     ];
     crate::fuzz::replay::replay("record", crate::fuzz::record, &made);

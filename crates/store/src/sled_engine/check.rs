@@ -11,8 +11,8 @@ use super::meta::{Meta, decode_event, event_position};
 use super::raw::Raw;
 use super::{Depth, OpenError};
 use crate::engine::StoreError;
-use crate::key::{Key, KeyRange, VersionPart};
-use crate::record::{Change, ChangeKind, ChangedObject};
+use crate::key::{Key, KeyRange};
+use crate::record::{Change, ChangeKind, ChangedObject, WrappedKeys};
 
 /// Reads the engine's record and holds it against `HEAD`; on request everything else too: each
 /// record must be readable, and the change log must have no gap and be right about each record.
@@ -51,12 +51,13 @@ pub(super) fn check(raw: &Raw, store: &Path, head: &Head, depth: Depth) -> Resul
 fn check_records(raw: &Raw) -> Result<(), OpenError> {
     let (mut wrapped, mut payloads) = (HashSet::new(), HashSet::new());
     for entry in raw.range(&KeyRange::records()) {
-        let (key, _) = entry.map_err(unreadable)?;
-        match key.version() {
-            Some((VersionPart::WrappedKey, version)) => wrapped.insert(version),
-            Some((VersionPart::Payload, version)) => payloads.insert(version),
-            None => true,
-        };
+        let (key, stored) = entry.map_err(unreadable)?;
+        payloads.extend(key.payload_of());
+        if let Some(uid) = key.wrapped_keys_of() {
+            let keys = WrappedKeys::decode(&stored.value)
+                .map_err(|_| damaged("a secret's wrapped keys are not readable".to_owned()))?;
+            wrapped.extend(keys.iter().map(|(number, _)| (uid, number)));
+        }
     }
     if wrapped != payloads {
         return Err(damaged("a version has lost its key or its payload".to_owned()));

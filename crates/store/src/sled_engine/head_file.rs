@@ -15,7 +15,7 @@ use super::meta::{ANCHOR_BYTES, decode_anchor, encode_anchor};
 
 const MAGIC: &[u8; 8] = b"TRESORHD";
 /// The format of the data directory as a whole.
-pub(super) const DIRECTORY_FORMAT: u16 = 5;
+pub(super) const DIRECTORY_FORMAT: u16 = 6;
 const SLOT_BYTES: usize = 8 + 2 + 16 + 4 + 8 + ANCHOR_BYTES + 8 + 4;
 const SLOT_DISTANCE: u64 = 4096;
 
@@ -190,12 +190,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("HEAD");
         let file = HeadFile::create(&path, &head(0)).unwrap();
-        file.file.write_all_at(&[0, 6], 8).unwrap();
+        file.file.write_all_at(&[0, 7], 8).unwrap();
         let refused = HeadFile::open(&path);
-        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 6, supported: 5 })));
-        file.file.write_all_at(&[0, 4], 8).unwrap();
+        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 7, supported: 6 })));
+        file.file.write_all_at(&[0, 5], 8).unwrap();
         let refused = HeadFile::open(&path);
-        assert!(matches!(refused, Err(OpenError::OlderFormat { found: 4, supported: 5 })));
+        assert!(matches!(refused, Err(OpenError::OlderFormat { found: 5, supported: 6 })));
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         let shown = encode(3, &head(258)).escape_ascii().to_string().replace("\\x00", "0");
         assert_eq!(
             shown,
-            r"TRESORHD0\x050123456789abcdef000\x01000000\x01\x02000000\x03\x040123456789abcdef0123456789abcdef0000000\x03\xb75\xd1\x94"
+            r"TRESORHD0\x060123456789abcdef000\x01000000\x01\x02000000\x03\x040123456789abcdef0123456789abcdef0000000\x03|!\x0c\xa5"
         );
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::Precondition;
-use crate::record::{Change, ChangeKind, ChangeView, ChangedObject};
+use crate::record::{Change, ChangeKind, ChangeView, ChangedObject, WrappedKeys};
 
 const STORE: [u8; 16] = *b"0123456789abcdef";
 const UID: Uid = Uid::from_bytes([7; 16]);
@@ -528,7 +528,9 @@ fn a_damaged_payload_is_refused_although_no_event_speaks_of_it() {
         for number in numbers {
             let mut commit = put(&number.to_string(), &[number; 300]);
             let uid = Uid::from_bytes([number; 16]);
-            commit.put(Key::wrapped_key(uid, 1), vec![number; 90]);
+            let mut keys = WrappedKeys::default();
+            keys.put(1, vec![number; 90]);
+            commit.put(Key::wrapped_keys(uid), keys.encode());
             commit.put(payload(number), vec![number; 80_000]);
             engine.commit(commit).unwrap();
         }

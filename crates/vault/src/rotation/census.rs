@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crypto::{KekId, Keyring, metadata_key_of, wrapping_kek};
-use store::{Change, Engine, KeyRange, RotationRecord, Stored, decode_stored_event};
+use store::{Change, Engine, KeyRange, RotationRecord, Stored, WrappedKeys, decode_stored_event};
 
 use crate::{Vault, VaultError};
 
@@ -45,8 +45,13 @@ impl Census {
     fn of_wraps(engine: &dyn Engine) -> Result<Self, VaultError> {
         let mut census = Self::default();
         each(engine, KeyRange::wrapped_keys(), |stored| {
-            let kek = wrapping_kek(&stored.value).map_or(UNREADABLE, KekId::get);
-            *census.keks.entry(kek).or_default() += 1;
+            let mut count = |kek| *census.keks.entry(kek).or_default() += 1;
+            match WrappedKeys::decode(&stored.value) {
+                Ok(keys) => keys.iter().for_each(|(_, wrapped)| {
+                    count(wrapping_kek(wrapped).map_or(UNREADABLE, KekId::get));
+                }),
+                Err(_) => count(UNREADABLE),
+            }
         })?;
         Ok(census)
     }

@@ -61,9 +61,9 @@ impl Progress {
         self.counted.store(true, Ordering::Release);
     }
 
-    fn one_less(&self) {
+    fn less(&self, seals: usize) {
         // A record that appears twice, as one that was moved, must not count below nothing.
-        let less = |left: u64| left.checked_sub(1);
+        let less = |left: u64| Some(left.saturating_sub(seals as u64));
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crypto::{PayloadContext, wrapping_kek};
 use domain::{SecretType, Uid};
 use store::{
-    Commit, CommitError, Head, Key, KeyRange, Precondition, RotationRecord, Stored,
+    Commit, CommitError, Head, Key, KeyRange, Precondition, RotationRecord, Stored, WrappedKeys,
     decode_stored_event, encode_stored_event,
 };
 
@@ -31,17 +31,17 @@ const COMMITTERS: usize = 4;
 pub enum Pace {
     /// As fast as the machine can: nobody else uses the store.
     Full,
-    /// At most one record in this time, on average over a commit, so that whoever reads and writes
-    /// meanwhile notices little of it.
+    /// At most one record in this time, or one data key where several lie in a record, on average over a
+    /// commit: so that whoever reads and writes meanwhile notices little of it.
     One(Duration),
 }
 
 impl Pace {
-    /// How long after a batch of so many records the next one may follow.
-    fn gap(self, records: usize) -> Duration {
+    /// How long after a batch of so many the next one may follow.
+    fn gap(self, seals: usize) -> Duration {
         match self {
             Self::Full => Duration::ZERO,
-            Self::One(time) => time.saturating_mul(u32::try_from(records).unwrap_or(u32::MAX)),
+            Self::One(time) => time.saturating_mul(u32::try_from(seals).unwrap_or(u32::MAX)),
         }
     }
 }
@@ -64,6 +64,7 @@ struct Pass<'a> {
     stopping: &'a dyn Fn() -> bool,
     batch: Vec<Rewrite>,
     records: usize,
+    seals: usize,
     bytes: usize,
     /// To the committers.
     commits: SyncSender<Vec<Rewrite>>,
@@ -73,15 +74,24 @@ struct Pass<'a> {
 }
 
 /// Records that are rewritten together, and what they were.
+#[derive(Default)]
 struct Rewrite {
     writes: Vec<(Key, Vec<u8>)>,
     before: Vec<Precondition>,
+    /// How many seals under older keys it ends, as a census counts them.
+    seals: usize,
 }
 
 impl Rewrite {
     fn one(key: Key, before: &Stored, value: Vec<u8>) -> Self {
-        let written = Precondition::WrittenAt(key.clone(), before.written_at);
-        Self { writes: vec![(key, value)], before: vec![written] }
+        let mut rewrite = Self { seals: 1, ..Self::default() };
+        rewrite.add(key, before, value);
+        rewrite
+    }
+
+    fn add(&mut self, key: Key, before: &Stored, value: Vec<u8>) {
+        self.before.push(Precondition::WrittenAt(key.clone(), before.written_at));
+        self.writes.push((key, value));
     }
 
     fn bytes(&self) -> usize {
@@ -111,6 +121,7 @@ pub(crate) fn pass(
             stopping,
             batch: Vec::new(),
             records: 0,
+            seals: 0,
             bytes: 0,
             commits,
             types: Vec::new(),
@@ -144,7 +155,7 @@ impl Pass<'_> {
             }
         }
         self.types.sort_unstable_by_key(|(uid, _)| *uid);
-        if self.each(KeyRange::wrapped_keys(), seen, Self::version)? == Ended::Stopped {
+        if self.each(KeyRange::wrapped_keys(), seen, Self::data_keys)? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
         if !ends_metadata_keys(&self.rotation, &self.vault.keyring()) {
@@ -174,13 +185,7 @@ impl Pass<'_> {
                 match rewrite(self, key, stored) {
                     Err(VaultError::Damaged) => {
                         // It stays, and so do the keys; the others go on.
-                        let (uid, version) = key.wrapped_version().unzip();
-                        tracing::error!(
-                            record.kind = key.as_bytes().first(),
-                            secret.uid = uid.map(|uid| uid.to_string()),
-                            secret.version = version,
-                            "a record does not open, and stays under its older key"
-                        );
+                        tell_of_damage(key, None);
                     }
                     done => done?,
                 }
@@ -203,28 +208,86 @@ impl Pass<'_> {
     }
 
     /// In the order of the keys, so that what is written together lies together.
-    fn version(&mut self, key: &Key, wrapped: &Stored) -> Result<(), VaultError> {
-        let kek = wrapping_kek(&wrapped.value).map_err(|_| VaultError::Damaged)?;
-        if kek.get() == self.rotation.kek {
-            return Ok(());
-        }
-        let (uid, version) = key.wrapped_version().ok_or(VaultError::Damaged)?;
+    fn data_keys(&mut self, key: &Key, stored: &Stored) -> Result<(), VaultError> {
+        let uid = key.wrapped_keys_of().ok_or(VaultError::Damaged)?;
         // Of nobody: the secret was moved while the heads were read, or there is none; the next pass sees.
         let Some(kind) = self.type_of(uid) else { return Ok(()) };
-        let (vault, key) = (self.vault, key.clone());
-        let context = PayloadContext { uid, version, kind };
         if !self.rotation.reseal {
-            let rewrapped = vault.rewrap(&context, &wrapped.value)?;
-            return rewrapped.map_or(Ok(()), |anew| self.add(Rewrite::one(key, wrapped, anew)));
+            let (rewrite, _) = self.anew(key, stored, |pass, version, wrapped, _| {
+                pass.vault.rewrap(&PayloadContext { uid, version, kind }, wrapped)
+            })?;
+            return self.add(rewrite);
         }
-        let payload_key = Key::payload(uid, version);
-        let Some(payload) = vault.engine.read(&payload_key)? else { return Ok(()) };
-        let sealed = vault.seal_anew(&context, &wrapped.value, &payload.value)?;
-        let mut rewrite = Rewrite::one(key, wrapped, sealed.wrapped_key.into_bytes());
-        let payload = Rewrite::one(payload_key, &payload, sealed.payload.into_bytes());
-        rewrite.writes.extend(payload.writes);
-        rewrite.before.extend(payload.before);
-        self.add(rewrite)
+        // The payloads may be too many for one commit: then it takes several, one after another, each of
+        // which rewrites the keys again.
+        let mut stored = stored.clone();
+        loop {
+            let (rewrite, more) = self.anew(key, &stored, |pass, version, wrapped, rewrite| {
+                let context = PayloadContext { uid, version, kind };
+                pass.payload_anew(&context, wrapped, rewrite)
+            })?;
+            if !more {
+                return self.add(rewrite);
+            }
+            commit_all(self.vault, vec![rewrite])?;
+            match self.vault.engine.read(key)? {
+                Some(now) if !(self.stopping)() => stored = now,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Makes each data key under an older KEK anew, as far as they fit into a commit; says whether there
+    /// are more.
+    fn anew(
+        &self,
+        key: &Key,
+        stored: &Stored,
+        mut make: impl FnMut(&Self, u64, &[u8], &mut Rewrite) -> Result<Option<Vec<u8>>, VaultError>,
+    ) -> Result<(Rewrite, bool), VaultError> {
+        let keys = WrappedKeys::decode(&stored.value).map_err(|_| VaultError::Damaged)?;
+        let (mut anew, mut rewrite, mut more) = (keys.clone(), Rewrite::default(), false);
+        for (version, wrapped) in keys.iter() {
+            let kek = wrapping_kek(wrapped);
+            if kek.as_ref().is_ok_and(|kek| kek.get() == self.rotation.kek) {
+                continue;
+            }
+            more = rewrite.writes.len() + 1 >= COMMIT_RECORDS || rewrite.bytes() >= COMMIT_BYTES;
+            if more {
+                break;
+            }
+            let made = match kek {
+                Ok(_) => make(self, version, wrapped, &mut rewrite),
+                Err(_) => Err(VaultError::Damaged),
+            };
+            match made {
+                Ok(Some(wrapped)) => {
+                    anew.put(version, wrapped);
+                    rewrite.seals += 1;
+                }
+                Ok(None) => {}
+                Err(VaultError::Damaged) => tell_of_damage(key, Some(version)),
+                Err(error) => return Err(error),
+            }
+        }
+        if rewrite.seals > 0 {
+            rewrite.add(key.clone(), stored, anew.encode());
+        }
+        Ok((rewrite, more))
+    }
+
+    /// A version under a new data key: adds the payload to what is rewritten.
+    fn payload_anew(
+        &self,
+        context: &PayloadContext,
+        wrapped: &[u8],
+        rewrite: &mut Rewrite,
+    ) -> Result<Option<Vec<u8>>, VaultError> {
+        let key = Key::payload(context.uid, context.version);
+        let Some(payload) = self.vault.engine.read(&key)? else { return Ok(None) };
+        let sealed = self.vault.seal_anew(context, wrapped, &payload.value)?;
+        rewrite.add(key, &payload, sealed.payload.into_bytes());
+        Ok(Some(sealed.wrapped_key.into_bytes()))
     }
 
     /// A secret's type.
@@ -249,11 +312,15 @@ impl Pass<'_> {
     }
 
     fn add(&mut self, rewrite: Rewrite) -> Result<(), VaultError> {
+        if rewrite.writes.is_empty() {
+            return Ok(());
+        }
         let (records, bytes) = (rewrite.writes.len(), rewrite.bytes());
         if self.records + records > COMMIT_RECORDS || self.bytes + bytes > COMMIT_BYTES {
             self.flush()?;
         }
         self.records += records;
+        self.seals += rewrite.seals;
         self.bytes += bytes;
         self.batch.push(rewrite);
         Ok(())
@@ -261,8 +328,8 @@ impl Pass<'_> {
 
     /// Hands over what was gathered.
     fn flush(&mut self) -> Result<(), VaultError> {
-        let gap = self.pace.gap(self.records);
-        (self.records, self.bytes) = (0, 0);
+        let gap = self.pace.gap(self.seals);
+        (self.records, self.seals, self.bytes) = (0, 0, 0);
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {
             return Ok(());
@@ -290,17 +357,25 @@ fn commit_all(vault: &Vault, mut rewrites: Vec<Rewrite>) -> Result<(), VaultErro
             Ok(_) => break,
             Err(VaultCommitError::Commit(CommitError::Conflict { index })) => {
                 let at = place(&rewrites, index).ok_or(VaultError::KeyringGeneration)?;
-                rewrites.remove(at);
-                vault.keys.progress.one_less();
+                let left_out = rewrites.remove(at);
+                vault.keys.progress.less(left_out.seals);
             }
             Err(VaultCommitError::Commit(error)) => return Err(error.into()),
             Err(VaultCommitError::Vault(error)) => return Err(error),
         }
     }
-    for _ in &rewrites {
-        vault.keys.progress.one_less();
-    }
+    vault.keys.progress.less(rewrites.iter().map(|rewrite| rewrite.seals).sum());
     Ok(())
+}
+
+/// A key may hold a name, so that it is not told.
+fn tell_of_damage(key: &Key, version: Option<u64>) {
+    tracing::error!(
+        record.kind = key.as_bytes().first(),
+        secret.uid = key.wrapped_keys_of().map(|uid| uid.to_string()),
+        secret.version = version,
+        "a record does not open, and stays under its older key"
+    );
 }
 
 /// Which rewrite a precondition belongs to; none when it is the keyring's.

@@ -83,8 +83,9 @@ fn a_destroyed_version_s_records_are_gone_and_its_number_stays() {
     assert_eq!((numbers(&view, Destroyed), numbers(&view, Live)), (vec![1, 3], vec![2]));
     for number in [1, 3] {
         assert!(running.engine.read(&Key::payload(view.head.uid, number)).unwrap().is_none());
-        assert!(running.engine.read(&Key::wrapped_key(view.head.uid, number)).unwrap().is_none());
     }
+    let wrapped = running.wrapped(view.head.uid);
+    assert_eq!(wrapped.iter().map(|(number, _)| number).collect::<Vec<_>>(), [2]);
     assert_eq!(kept(&running.update("hf", "4").unwrap()), [1, 2, 3, 4]);
     let again = home.killed().start();
     again.check_records();

@@ -34,7 +34,7 @@ use domain::{
     Plaintext, ProjectName, ProjectPath, ProjectionMode, ProjectionRule, Retired, SecretName,
     SecretPath, SecretType, Timestamp, Tombstone,
 };
-use store::{DataDir, Head, Key, KeyRange, Precondition, SledEngine, SledOptions};
+use store::{DataDir, Head, Key, KeyRange, Precondition, SledEngine, SledOptions, WrappedKeys};
 use tempfile::TempDir;
 
 use super::*;
@@ -279,6 +279,20 @@ impl Running {
         page.records.iter().map(open).collect()
     }
 
+    /// A secret's wrapped data keys; none when there is no record.
+    fn wrapped(&self, uid: Uid) -> WrappedKeys {
+        let stored = self.engine.read(&Key::wrapped_keys(uid)).unwrap();
+        stored
+            .map_or_else(WrappedKeys::default, |stored| WrappedKeys::decode(&stored.value).unwrap())
+    }
+
+    /// Puts others in their place, behind the vault's back.
+    fn put_wrapped(&self, uid: Uid, keys: &WrappedKeys) {
+        let mut commit = Commit::default();
+        commit.put(Key::wrapped_keys(uid), keys.encode());
+        self.engine.commit(commit).unwrap();
+    }
+
     /// That all records belong together: each version that is kept has its two, each binding its
     /// place in the index, and there are no others.
     fn check_records(&self) {
@@ -292,7 +306,14 @@ impl Running {
             let kept = versions.filter(|(_, version)| version.state != VersionState::Destroyed);
             kept.map(|(uid, version)| of(uid, version.number)).collect::<BTreeSet<_>>()
         };
-        assert_eq!(BTreeSet::from_iter(self.keys(0x05)), kept(Key::wrapped_key));
+        let wrapped = self.keys(0x05).into_iter().flat_map(|key| {
+            let uid = key.wrapped_keys_of().unwrap();
+            self.wrapped(uid)
+                .iter()
+                .map(|(number, _)| Key::payload(uid, number))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(wrapped.collect::<BTreeSet<_>>(), kept(Key::payload));
         assert_eq!(BTreeSet::from_iter(self.keys(0x06)), kept(Key::payload));
         let bound = living.iter().flat_map(|head| {
             head.bindings.iter().map(|binding| Key::binding(&binding.project, head.uid))
