@@ -73,11 +73,12 @@ impl Demo<'_> {
             None => without_cluster()?,
         }
         self.history().await?;
-        self.rotate().await?;
-        match &self.cluster {
-            Some(cluster) => self.delete(cluster).await,
-            None => Ok(()),
+        if let Some(cluster) = &self.cluster {
+            self.delete(cluster).await?;
+            // The name is free for another one, while the deleted one keeps its history.
+            self.put(FIRST).await?;
         }
+        self.rotate().await
     }
 
     async fn store(&self) -> Result<(), Failure> {
@@ -234,7 +235,7 @@ impl Demo<'_> {
             "Delete",
             &format!(
                 "DELETE .../secrets/{SECRET}\n\
-                 the Kubernetes Secret is gone {} later",
+                 the Kubernetes Secret is gone {} later; the name is free for a new secret",
                 since(started)
             ),
         )
