@@ -123,7 +123,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let (uid, number, kind) = (draft.head.uid, draft.head.next_number(), draft.head.kind);
         let sealed = self.seal_version(&PayloadContext { uid, version: number, kind }, payload)?;
-        draft.wraps.put(number, sealed.wrapped_key.into_bytes());
+        draft.wraps.put(number, sealed.wrapped_key.into_bytes())?;
         draft.commit.put(Key::payload(uid, number), sealed.payload.into_bytes());
         let state = VersionState::Live;
         draft.head.versions.push(VersionInfo { number, state, created_at, created_by });

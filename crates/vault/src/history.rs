@@ -13,7 +13,7 @@ use crate::bindings::check_actor;
 use crate::draft::{Draft, own_id};
 use crate::{SecretView, Vault, VaultError, persist};
 
-/// The most versions that one act names: each takes two writes of a commit.
+/// The most versions that one act names: each takes a write of a commit, and all of them one more.
 const MAX_VERSIONS: usize = 40;
 
 /// A deleted secret, as it lies in the store.
@@ -328,12 +328,13 @@ impl Vault {
             commit.remove(Key::payload(head.uid, version.number));
             version.state = VersionState::Destroyed;
         }
-        wraps.stage(head.uid, &mut commit);
         let done = head.versions.iter().all(|v| v.state == VersionState::Destroyed);
         if done {
+            wraps.discard(head.uid, &mut commit);
             commit.remove(key.clone()).remove(Key::last_use(head.uid)).remove(own_id(&head));
             commit.remove(Key::holding(head.uid));
         } else {
+            wraps.stage(head.uid, &mut commit);
             commit.put(key.clone(), self.seal_record(key, &head.encode())?);
         }
         self.commit(commit, basis.clone())?;

@@ -86,6 +86,19 @@ impl Vault {
         Ok(self.engine.commit(commit)?)
     }
 
+    /// Makes a commit, and commits it, while nobody else commits anything sealed. It must be under the keys as
+    /// they are now.
+    pub(crate) fn commit_alone(
+        &self,
+        make: impl FnOnce() -> Result<Option<Commit>, VaultError>,
+    ) -> Result<(), VaultError> {
+        let recorded_at = self.keys.recorded_at.write();
+        let Some(mut commit) = make()? else { return Ok(()) };
+        commit.require(Precondition::WrittenAt(Key::keyring(), *recorded_at));
+        self.engine.commit(commit)?;
+        Ok(())
+    }
+
     /// Replaces the keyring: durably in its file, then in the store together with `commit`, and only
     /// then for whoever seals next. It waits for commits that are under way.
     pub(crate) fn replace_keyring(
@@ -165,9 +178,9 @@ fn bring_up_to_date(vault: &Vault, commit: &mut Commit) -> Result<(), VaultError
     Ok(())
 }
 
-/// A secret's data keys under the current KEK, if some are not. Those of versions that were there before must
-/// not keep a rotation from its end, however often the secret is written; what does not open stays as it was
-/// stored. A version that the commit itself brings has to open.
+/// A secret's data keys with those that a commit brings under the current KEK, if they are not. Those of versions
+/// that were there before stay as they were stored, and the rotation comes to them: it may have to seal their
+/// payloads anew too.
 fn keys_up_to_date(
     vault: &Vault,
     commit: &Commit,
@@ -175,42 +188,38 @@ fn keys_up_to_date(
     keys: WrappedKeys,
 ) -> Result<Option<WrappedKeys>, VaultError> {
     let current = vault.keyring().current_kek();
-    let is_older = |wrapped| wrapping_kek(wrapped).is_ok_and(|kek| kek != current);
-    let older: Vec<_> = keys.iter().filter(|(_, wrapped)| is_older(wrapped)).collect();
-    if older.is_empty() {
+    let is_brought = |version| {
+        let payload = Key::payload(uid, version);
+        commit.writes.iter().any(|(key, value)| *key == payload && value.is_some())
+    };
+    let late = |(version, wrapped): &(u64, &[u8])| {
+        wrapping_kek(wrapped).is_ok_and(|kek| kek != current) && is_brought(*version)
+    };
+    let late: Vec<_> = keys.iter().filter(late).collect();
+    if late.is_empty() {
         return Ok(None);
     }
     let kind = secret_type(vault, commit, uid)?;
     let mut anew = keys.clone();
-    for (version, wrapped) in older {
-        let payload = Key::payload(uid, version);
-        let is_brought =
-            commit.writes.iter().any(|(key, value)| *key == payload && value.is_some());
-        let rewrapped = match kind {
-            Some(kind) => vault.rewrap(&PayloadContext { uid, version, kind }, wrapped),
-            None => Err(VaultError::Damaged),
-        };
-        match rewrapped {
-            Ok(Some(wrapped)) => anew.put(version, wrapped),
-            Ok(None) => {}
-            Err(VaultError::Damaged) if !is_brought => {}
-            Err(error) => return Err(error),
+    for (version, wrapped) in late {
+        if let Some(wrapped) = vault.rewrap(&PayloadContext { uid, version, kind }, wrapped)? {
+            anew.put(version, wrapped);
         }
     }
     Ok(Some(anew))
 }
 
 /// The type of a secret whose head a commit writes; a version never comes without its head.
-fn secret_type(vault: &Vault, commit: &Commit, uid: Uid) -> Result<Option<SecretType>, VaultError> {
+fn secret_type(vault: &Vault, commit: &Commit, uid: Uid) -> Result<SecretType, VaultError> {
     for (key, value) in &commit.writes {
         if let (Some(value), true) = (value, key.is_head()) {
             let head = vault.open_record(key, value, Head::decode)?;
             if head.uid == uid {
-                return Ok(Some(head.kind));
+                return Ok(head.kind);
             }
         }
     }
-    Ok(None)
+    Err(VaultError::Damaged)
 }
 
 impl Vault {

@@ -396,9 +396,11 @@ impl Vault {
         view: &mut SecretView,
     ) -> Result<(), VaultError> {
         while view.head.versions.len() > self.kept_versions(&view.head)? {
-            let mut draft = self.draft(permit, Some(view.resource_version))?;
-            draft.prune(self.kept_versions(&draft.head)?);
-            *view = self.write(draft, ChangeKind::Modified, permit.basis())?;
+            *view = persist(|| {
+                let mut draft = self.draft(permit, Some(view.resource_version))?;
+                draft.prune(self.kept_versions(&draft.head)?);
+                self.write(draft, ChangeKind::Modified, permit.basis())
+            })?;
         }
         Ok(())
     }

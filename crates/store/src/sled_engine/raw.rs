@@ -14,6 +14,11 @@ pub(super) const CHUNK_BYTES: usize = 4096;
 /// What stands before an inline value: two revisions, and zero for "not in chunks".
 const INLINE_HEADER: usize = 18;
 
+/// How many chunks a value of so many bytes takes; none when it is kept in line.
+pub(super) const fn chunks_of(bytes: usize) -> usize {
+    if bytes + INLINE_HEADER <= CHUNK_BYTES { 0 } else { bytes.div_ceil(CHUNK_BYTES) }
+}
+
 /// Where a value's chunks are: named by the commit and write that made them, so that a new value
 /// never overwrites the chunks of the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +146,7 @@ fn stage_new(
 ) -> Result<(), StoreError> {
     let mut out = Encoder::with_capacity(INLINE_HEADER + stored.value.len().min(CHUNK_BYTES));
     out.u64(stored.changed_at.get()).u64(stored.written_at.get());
-    if stored.value.len() + INLINE_HEADER <= CHUNK_BYTES {
+    if chunks_of(stored.value.len()) == 0 {
         out.u16(0).raw(&stored.value);
     } else {
         let parts = stored.value.chunks(CHUNK_BYTES);

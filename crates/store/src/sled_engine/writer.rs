@@ -13,7 +13,7 @@ use domain::{Anchor, Revision};
 
 use super::head_file::{Head, HeadFile};
 use super::meta::{Meta, encode_event};
-use super::raw::{CHUNK_BYTES, Found, Raw};
+use super::raw::{Found, Raw, chunks_of};
 use super::reserve::Reserve;
 use super::{Shared, StepHook};
 use crate::engine::{Commit, CommitError, Precondition, StoreError, Stored};
@@ -346,7 +346,7 @@ impl Writer {
         let (mut oldest, mut keys): (Vec<(Key, Stored)>, _) = (Vec::new(), 0);
         for entry in self.raw.range(&range).take(surplus.saturating_add(1)) {
             let (key, stored) = entry?;
-            keys += 1 + stored.value.len() / CHUNK_BYTES;
+            keys += 1 + chunks_of(stored.value.len());
             let another = oldest.first().is_some_and(|(_, old)| old.changed_at < stored.changed_at);
             oldest.push((key, stored));
             if keys > TRIM_KEYS && another {
@@ -405,14 +405,14 @@ impl Writer {
     /// How many keys of sled a commit touches. A value that goes takes its chunks along, so that a
     /// small commit can be a large one for sled.
     fn keys(&self, commit: &Commit, known: &mut HashMap<Key, Found>) -> usize {
-        let comes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, |v| v.len() / CHUNK_BYTES);
+        let comes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, |v| chunks_of(v.len()));
         // What cannot be read is found again, and told, when the commit is admitted.
         let mut goes = |key| -> usize {
             let found = self.find(known, key).and_then(Found::outline);
             found.ok().flatten().map_or(0, |old| old.chunks.into())
         };
         let writes = commit.writes.iter().map(|(key, value)| 1 + comes(value) + goes(key));
-        let events = commit.events.iter().map(|event| 1 + event.len() / CHUNK_BYTES);
+        let events = commit.events.iter().map(|event| 1 + chunks_of(event.len()));
         writes.sum::<usize>() + events.sum::<usize>()
     }
 }

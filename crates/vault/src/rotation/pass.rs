@@ -20,8 +20,10 @@ use crate::{Vault, VaultError};
 // Small in tests, so that tests turn pages.
 const PAGE: usize = if cfg!(test) { 9 } else { 100 };
 /// How many records one commit rewrites, and about how many bytes.
-const COMMIT_RECORDS: usize = 80;
-const COMMIT_BYTES: usize = 256 << 10;
+const COMMIT_RECORDS: usize = if cfg!(test) { 5 } else { 80 };
+const COMMIT_BYTES: usize = if cfg!(test) { 300 } else { 256 << 10 };
+/// A piece of what is rewritten that takes about as long as a seal does.
+const WEIGHED_BYTES: usize = 4 << 10;
 /// How many commits are under way at once, so that the engine makes several durable together: a sync costs
 /// about the same, however much it makes durable.
 const COMMITTERS: usize = 4;
@@ -31,17 +33,17 @@ const COMMITTERS: usize = 4;
 pub enum Pace {
     /// As fast as the machine can: nobody else uses the store.
     Full,
-    /// At most one record in this time, or one data key where several lie in a record, on average over a
-    /// commit: so that whoever reads and writes meanwhile notices little of it.
+    /// At most one seal in this time, or 4 KiB where it is more than that, on average over a commit: so that
+    /// whoever reads and writes meanwhile notices little of it.
     One(Duration),
 }
 
 impl Pace {
-    /// How long after a batch of so many the next one may follow.
-    fn gap(self, seals: usize) -> Duration {
+    /// How long after a batch of that weight the next one may follow.
+    pub(crate) fn gap(self, weight: usize) -> Duration {
         match self {
             Self::Full => Duration::ZERO,
-            Self::One(time) => time.saturating_mul(u32::try_from(seals).unwrap_or(u32::MAX)),
+            Self::One(time) => time.saturating_mul(u32::try_from(weight).unwrap_or(u32::MAX)),
         }
     }
 }
@@ -64,7 +66,7 @@ struct Pass<'a> {
     stopping: &'a dyn Fn() -> bool,
     batch: Vec<Rewrite>,
     records: usize,
-    seals: usize,
+    weight: usize,
     bytes: usize,
     /// To the committers.
     commits: SyncSender<Vec<Rewrite>>,
@@ -80,6 +82,8 @@ struct Rewrite {
     before: Vec<Precondition>,
     /// How many seals under older keys it ends, as a census counts them.
     seals: usize,
+    /// The secret, where it is the data keys of one.
+    of: Option<(Uid, SecretType)>,
 }
 
 impl Rewrite {
@@ -97,6 +101,18 @@ impl Rewrite {
     fn bytes(&self) -> usize {
         self.writes.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum()
     }
+
+    /// As [`Pace::One`] counts.
+    fn weight(&self) -> usize {
+        self.seals.max(self.bytes() / WEIGHED_BYTES)
+    }
+
+    fn add_to(&self, commit: &mut Commit) {
+        commit.preconditions.extend(self.before.iter().cloned());
+        for (key, value) in &self.writes {
+            commit.put(key.clone(), value.clone());
+        }
+    }
 }
 
 /// Makes one pass. Tells `seen` after each page.
@@ -111,8 +127,9 @@ pub(crate) fn pass(
     let (commits, taken) = mpsc::sync_channel(0);
     let taken = Mutex::new(taken);
     thread::scope(|scope| {
-        let committers: Vec<_> =
-            (0..COMMITTERS).map(|_| scope.spawn(|| commit_each(vault, &taken))).collect();
+        let committers: Vec<_> = (0..COMMITTERS)
+            .map(|_| scope.spawn(|| commit_each(vault, &rotation, &taken)))
+            .collect();
         let pass = Pass {
             vault,
             rotation,
@@ -121,7 +138,7 @@ pub(crate) fn pass(
             stopping,
             batch: Vec::new(),
             records: 0,
-            seals: 0,
+            weight: 0,
             bytes: 0,
             commits,
             types: Vec::new(),
@@ -137,12 +154,16 @@ pub(crate) fn pass(
 
 /// Commits batches until there are no more. After a failure the others are left as they are, for the next
 /// pass.
-fn commit_each(vault: &Vault, batches: &Mutex<Receiver<Vec<Rewrite>>>) -> Result<(), VaultError> {
+fn commit_each(
+    vault: &Vault,
+    rotation: &RotationRecord,
+    batches: &Mutex<Receiver<Vec<Rewrite>>>,
+) -> Result<(), VaultError> {
     let mut done = Ok(());
     loop {
         let Ok(batch) = batches.lock().recv() else { return done };
         if done.is_ok() {
-            done = commit_all(vault, batch);
+            done = commit_all(vault, rotation, batch);
         }
     }
 }
@@ -212,82 +233,21 @@ impl Pass<'_> {
         let uid = key.wrapped_keys_of().ok_or(VaultError::Damaged)?;
         // Of nobody: the secret was moved while the heads were read, or there is none; the next pass sees.
         let Some(kind) = self.type_of(uid) else { return Ok(()) };
-        if !self.rotation.reseal {
-            let (rewrite, _) = self.anew(key, stored, |pass, version, wrapped, _| {
-                pass.vault.rewrap(&PayloadContext { uid, version, kind }, wrapped)
-            })?;
-            return self.add(rewrite);
-        }
-        // The payloads may be too many for one commit: then it takes several, one after another, each of
-        // which rewrites the keys again.
+        // The payloads that are sealed anew may be too many for one commit: then it takes several, one after
+        // another, each of which rewrites the keys again.
         let mut stored = stored.clone();
         loop {
-            let (rewrite, more) = self.anew(key, &stored, |pass, version, wrapped, rewrite| {
-                let context = PayloadContext { uid, version, kind };
-                pass.payload_anew(&context, wrapped, rewrite)
-            })?;
+            let (rewrite, more) = secret_anew(self.vault, &self.rotation, (uid, kind), &stored)?;
             if !more {
                 return self.add(rewrite);
             }
-            commit_all(self.vault, vec![rewrite])?;
+            self.wait(rewrite.weight());
+            commit_all(self.vault, &self.rotation, vec![rewrite])?;
             match self.vault.engine.read(key)? {
                 Some(now) if !(self.stopping)() => stored = now,
                 _ => return Ok(()),
             }
         }
-    }
-
-    /// Makes each data key under an older KEK anew, as far as they fit into a commit; says whether there
-    /// are more.
-    fn anew(
-        &self,
-        key: &Key,
-        stored: &Stored,
-        mut make: impl FnMut(&Self, u64, &[u8], &mut Rewrite) -> Result<Option<Vec<u8>>, VaultError>,
-    ) -> Result<(Rewrite, bool), VaultError> {
-        let keys = WrappedKeys::decode(&stored.value).map_err(|_| VaultError::Damaged)?;
-        let (mut anew, mut rewrite, mut more) = (keys.clone(), Rewrite::default(), false);
-        for (version, wrapped) in keys.iter() {
-            let kek = wrapping_kek(wrapped);
-            if kek.as_ref().is_ok_and(|kek| kek.get() == self.rotation.kek) {
-                continue;
-            }
-            more = rewrite.writes.len() + 1 >= COMMIT_RECORDS || rewrite.bytes() >= COMMIT_BYTES;
-            if more {
-                break;
-            }
-            let made = match kek {
-                Ok(_) => make(self, version, wrapped, &mut rewrite),
-                Err(_) => Err(VaultError::Damaged),
-            };
-            match made {
-                Ok(Some(wrapped)) => {
-                    anew.put(version, wrapped);
-                    rewrite.seals += 1;
-                }
-                Ok(None) => {}
-                Err(VaultError::Damaged) => tell_of_damage(key, Some(version)),
-                Err(error) => return Err(error),
-            }
-        }
-        if rewrite.seals > 0 {
-            rewrite.add(key.clone(), stored, anew.encode());
-        }
-        Ok((rewrite, more))
-    }
-
-    /// A version under a new data key: adds the payload to what is rewritten.
-    fn payload_anew(
-        &self,
-        context: &PayloadContext,
-        wrapped: &[u8],
-        rewrite: &mut Rewrite,
-    ) -> Result<Option<Vec<u8>>, VaultError> {
-        let key = Key::payload(context.uid, context.version);
-        let Some(payload) = self.vault.engine.read(&key)? else { return Ok(None) };
-        let sealed = self.vault.seal_anew(context, wrapped, &payload.value)?;
-        rewrite.add(key, &payload, sealed.payload.into_bytes());
-        Ok(Some(sealed.wrapped_key.into_bytes()))
     }
 
     /// A secret's type.
@@ -320,52 +280,140 @@ impl Pass<'_> {
             self.flush()?;
         }
         self.records += records;
-        self.seals += rewrite.seals;
+        self.weight += rewrite.weight();
         self.bytes += bytes;
         self.batch.push(rewrite);
         Ok(())
     }
 
+    /// Waits until what has that weight may be committed.
+    fn wait(&mut self, weight: usize) {
+        thread::sleep(self.next.saturating_duration_since(Instant::now()));
+        // Time that was lost, to a slow disk perhaps, is not made up for.
+        self.next = self.next.max(Instant::now()) + self.pace.gap(weight);
+    }
+
     /// Hands over what was gathered.
     fn flush(&mut self) -> Result<(), VaultError> {
-        let gap = self.pace.gap(self.seals);
-        (self.records, self.seals, self.bytes) = (0, 0, 0);
+        let weight = std::mem::take(&mut self.weight);
+        (self.records, self.bytes) = (0, 0);
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {
             return Ok(());
         }
-        thread::sleep(self.next.saturating_duration_since(Instant::now()));
-        // Time that was lost, to a slow disk perhaps, is not made up for.
-        self.next = self.next.max(Instant::now()) + gap;
+        self.wait(weight);
         // The committers take batches until this pass is gone.
         self.commits.send(batch).map_err(|_| VaultError::Busy)
     }
 }
 
-/// Commits rewrites, without those whose records were changed or removed since they were read: they are
-/// under the newest keys by now, or gone.
-fn commit_all(vault: &Vault, mut rewrites: Vec<Rewrite>) -> Result<(), VaultError> {
+/// Commits rewrites. A metadata record that was changed or removed since it was read is left out: it is under the
+/// newest keys by now, or gone. The data keys of a secret that was written are rewritten while nobody else
+/// commits, however often it is written.
+fn commit_all(
+    vault: &Vault,
+    rotation: &RotationRecord,
+    mut rewrites: Vec<Rewrite>,
+) -> Result<(), VaultError> {
+    let mut contested = Vec::new();
     while !rewrites.is_empty() {
         let mut commit = Commit::default();
         for rewrite in &rewrites {
-            commit.preconditions.extend(rewrite.before.iter().cloned());
-            for (key, value) in &rewrite.writes {
-                commit.put(key.clone(), value.clone());
-            }
+            rewrite.add_to(&mut commit);
         }
         match vault.commit_sealed(commit) {
             Ok(_) => break,
             Err(VaultCommitError::Commit(CommitError::Conflict { index })) => {
                 let at = place(&rewrites, index).ok_or(VaultError::KeyringGeneration)?;
                 let left_out = rewrites.remove(at);
-                vault.keys.progress.less(left_out.seals);
+                match left_out.of {
+                    Some(of) => contested.push(of),
+                    None => vault.keys.progress.less(left_out.seals),
+                }
             }
             Err(VaultCommitError::Commit(error)) => return Err(error.into()),
             Err(VaultCommitError::Vault(error)) => return Err(error),
         }
     }
     vault.keys.progress.less(rewrites.iter().map(|rewrite| rewrite.seals).sum());
-    Ok(())
+    contested.into_iter().try_for_each(|of| commit_alone(vault, rotation, of))
+}
+
+fn commit_alone(
+    vault: &Vault,
+    rotation: &RotationRecord,
+    of: (Uid, SecretType),
+) -> Result<(), VaultError> {
+    loop {
+        let (mut seals, mut more) = (0, false);
+        vault.commit_alone(|| {
+            let key = Key::wrapped_keys(of.0);
+            let Some(stored) = vault.engine.read(&key)? else { return Ok(None) };
+            let (rewrite, rest) = secret_anew(vault, rotation, of, &stored)?;
+            (seals, more) = (rewrite.seals, rest);
+            let mut commit = Commit::default();
+            rewrite.add_to(&mut commit);
+            Ok(Some(commit).filter(|_| seals > 0))
+        })?;
+        vault.keys.progress.less(seals);
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// A secret's data keys under the newest KEK, and its payloads under new data keys where they are to be sealed
+/// anew, as far as one commit takes them; whether there are more. What does not open stays as it is.
+fn secret_anew(
+    vault: &Vault,
+    rotation: &RotationRecord,
+    (uid, kind): (Uid, SecretType),
+    stored: &Stored,
+) -> Result<(Rewrite, bool), VaultError> {
+    let key = Key::wrapped_keys(uid);
+    let keys = WrappedKeys::decode(&stored.value).map_err(|_| VaultError::Damaged)?;
+    let (mut anew, mut more) = (keys.clone(), false);
+    let mut rewrite = Rewrite { of: Some((uid, kind)), ..Rewrite::default() };
+    for (version, wrapped) in keys.iter() {
+        let kek = wrapping_kek(wrapped);
+        if kek.as_ref().is_ok_and(|kek| kek.get() == rotation.kek) {
+            continue;
+        }
+        let payload_key = Key::payload(uid, version);
+        let payload = if rotation.reseal { vault.engine.read(&payload_key)? } else { None };
+        let bytes = rewrite.bytes() + payload.as_ref().map_or(0, |payload| payload.value.len());
+        more = rewrite.writes.len() + 1 >= COMMIT_RECORDS
+            || !rewrite.writes.is_empty() && bytes + stored.value.len() > COMMIT_BYTES;
+        if more {
+            break;
+        }
+        let context = PayloadContext { uid, version, kind };
+        let made = match (kek, payload) {
+            (Err(_), _) => Err(VaultError::Damaged),
+            (Ok(_), Some(payload)) => {
+                vault.seal_anew(&context, wrapped, &payload.value).map(|sealed| {
+                    rewrite.add(payload_key, &payload, sealed.payload.into_bytes());
+                    Some(sealed.wrapped_key.into_bytes())
+                })
+            }
+            // Its payload went since the keys were read.
+            (Ok(_), None) if rotation.reseal => Ok(None),
+            (Ok(_), None) => vault.rewrap(&context, wrapped),
+        };
+        match made {
+            Ok(Some(wrapped)) => {
+                anew.put(version, wrapped);
+                rewrite.seals += 1;
+            }
+            Ok(None) => {}
+            Err(VaultError::Damaged) => tell_of_damage(&key, Some(version)),
+            Err(error) => return Err(error),
+        }
+    }
+    if rewrite.seals > 0 {
+        rewrite.add(key, stored, anew.encode());
+    }
+    Ok((rewrite, more))
 }
 
 /// A key may hold a name, so that it is not told.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::Duration;
 
 use domain::Revision;
 
@@ -121,11 +122,10 @@ fn what_was_sealed_before_and_is_committed_after_comes_under_the_new_keys() {
     let before = running.census();
     running.begin(&reseal()).unwrap();
     running.vault.commit(first, permit.basis()).unwrap();
-    // The version with the three before it, its head and the event, and the head is no longer where it was.
+    // The version, its head and the event, and the head is no longer where it was.
     let after = running.census();
-    assert_eq!((after.keks[&2], after.metadata[&2]), (4, 2));
-    let left = (before.keks[&1] - 3, before.metadata[&1] - 1);
-    assert_eq!((after.keks[&1], after.metadata[&1]), left);
+    assert_eq!((after.keks[&2], after.metadata[&2]), (1, 2));
+    assert_eq!((after.keks[&1], after.metadata[&1]), (before.keks[&1], before.metadata[&1] - 1));
     running.run().unwrap();
     // When the older keys are gone already, the act is made again from the beginning.
     refused!(running.vault.commit(late, permit.basis()), VaultError::Busy);
@@ -140,6 +140,100 @@ fn half_an_update(running: &Running, permit: &Permit<Update, SecretPath>) -> Com
     let mut draft = running.vault.draft(permit, None).unwrap();
     running.vault.add_version(&mut draft, &payload("5"), "me".to_owned(), running.now()).unwrap();
     running.vault.complete(draft, ChangeKind::Modified).unwrap().0
+}
+
+/// The versions that were there before an act are for the rotation to seal anew, not for the act to carry along
+/// under the data keys that the older KEK opened.
+#[test]
+fn a_secret_that_is_written_during_a_reseal_is_resealed_with_all_its_history() {
+    let (_home, running) = filled_store();
+    let uid = running.secret("hf").unwrap().head.uid;
+    let payloads = || {
+        let records = running.everything().into_iter();
+        let own = records.filter(|(key, _)| key.as_bytes()[0] == 0x06 && key.uid() == Some(uid));
+        own.map(|(key, stored)| (key, stored.value)).collect::<BTreeMap<_, _>>()
+    };
+    let before = payloads();
+    assert!(before.len() > 2);
+    running.begin(&reseal()).unwrap();
+    running.update("hf", "5").unwrap();
+    assert!(
+        before.iter().all(|(key, value)| payloads()[key] == *value),
+        "it is the test that is wrong"
+    );
+    assert_eq!(running.run().unwrap().unwrap().state, RotationState::Done);
+    let after = payloads();
+    assert!(before.iter().all(|(key, value)| after[key] != *value));
+    for (number, value) in [(1, "1"), (4, "4"), (5, "5")] {
+        assert_eq!(running.reveal("hf", Some(number)).unwrap(), value);
+    }
+}
+
+/// An act rests on the wrapped keys as it read them.
+#[test]
+fn an_act_that_read_wrapped_keys_before_they_were_rewritten_is_made_again() {
+    for wanted in [NewRotation::default(), reseal()] {
+        let (_home, running) = filled_store();
+        let permit: Permit<Update, SecretPath> = running.may(secret("hf"));
+        running.begin(&wanted).unwrap();
+        let late = half_an_update(&running, &permit);
+        let (record, _) = running.vault.rotation_under_way().unwrap().unwrap();
+        pass(&running.vault, record, Pace::Full, NO_STOP, &mut |_| {}).unwrap();
+        refused!(running.vault.commit(late, permit.basis()), VaultError::Busy);
+        running.update("hf", "5").unwrap();
+        running.run().unwrap();
+        for (number, value) in [(1, "1"), (4, "4"), (5, "5")] {
+            assert_eq!(running.reveal("hf", Some(number)).unwrap(), value);
+        }
+    }
+}
+
+/// And the rotation does not wait for a moment in which nobody acts.
+#[test]
+fn what_was_written_after_a_pass_read_it_is_rewritten_in_the_same_pass() {
+    for wanted in [NewRotation::default(), reseal()] {
+        let (home, running) = filled_store();
+        drop(running);
+        let (engine, vault) = Failing::start(&home, false);
+        let vault = Arc::new(vault);
+        vault.begin_operators_rotation(&wanted).unwrap();
+        let (record, _) = vault.rotation_under_way().unwrap().unwrap();
+        // Between the pages that the pass reads and its commits, which the engine sees next.
+        *engine.before_a_commit.lock() =
+            Some(Box::new(move |sled: &SledEngine, commit: &Commit| {
+                let Some((key, _)) =
+                    commit.writes.iter().find(|(key, _)| key.wrapped_keys_of().is_some())
+                else {
+                    return false;
+                };
+                let mut again = Commit::default();
+                again.put(key.clone(), sled.read(key).unwrap().unwrap().value);
+                sled.commit(again).unwrap();
+                true
+            }));
+        pass(&vault, record, Pace::Full, NO_STOP, &mut |_| {}).unwrap();
+        assert!(engine.before_a_commit.lock().is_none(), "nobody acted in between");
+        let census = vault.census().unwrap();
+        assert_eq!(census.keks.into_keys().collect::<Vec<_>>(), [2]);
+    }
+}
+
+#[test]
+fn a_secret_whose_wrapped_keys_cannot_be_read_can_be_changed_and_purged() {
+    let (home, running) = filled_store();
+    let uid = running.secret("hf").unwrap().head.uid;
+    let mut commit = Commit::default();
+    commit.put(Key::wrapped_keys(uid), b"x".to_vec());
+    running.engine.commit(commit).unwrap();
+    running.begin(&NewRotation::default()).unwrap();
+    refused!(running.run(), VaultError::RotationStuck { left: 1 });
+    refused!(running.update("hf", "5"), VaultError::Damaged);
+    running.keep("hf", Some(7)).unwrap();
+    running.delete("hf").unwrap();
+    home.clock.pass_millis(running.vault.settings.purge_after_seconds * 1000 + 1);
+    running.vault.purge_expired().unwrap();
+    assert_eq!(running.run().unwrap().unwrap().state, RotationState::Done);
+    running.check_records();
 }
 
 /// The file is durable first, then the store: a power cut between the two leaves it one ahead.
@@ -282,15 +376,20 @@ struct Failing {
     fails: AtomicBool,
     /// What happens before a payload is read; once.
     before_a_payload: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// What happens before commits, until it says that it has.
+    before_a_commit: Mutex<Option<BeforeACommit>>,
 }
+
+type BeforeACommit = Box<dyn FnMut(&SledEngine, &Commit) -> bool + Send>;
 
 impl Failing {
     /// A vault on such an engine, with the store of a home that nobody uses.
     fn start(home: &Home, commits: bool) -> (Arc<Self>, Vault) {
         let (sled, opened) = home.open();
         drop(opened.unwrap());
-        let (fails, before_a_payload) = (AtomicBool::new(false), Mutex::default());
-        let engine = Arc::new(Self { sled, commits, fails, before_a_payload });
+        let (before_a_payload, before_a_commit) = (Mutex::default(), Mutex::default());
+        let fails = AtomicBool::new(false);
+        let engine = Arc::new(Self { sled, commits, fails, before_a_payload, before_a_commit });
         let file = DataDir::lock(home.killed().dir.path()).unwrap().read_keyring().unwrap();
         let file = file.unwrap_or_else(|| home.keyring.clone());
         let keyring = Keyring::open(&file, home.root.as_ref()).unwrap();
@@ -314,6 +413,11 @@ impl Engine for Failing {
     }
 
     fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+        let mut before = self.before_a_commit.lock();
+        if before.as_mut().is_some_and(|before| before(&self.sled, &commit)) {
+            *before = None;
+        }
+        drop(before);
         if !self.fails.load(Ordering::SeqCst) {
             return self.sled.commit(commit);
         }
@@ -398,6 +502,13 @@ fn a_disk_that_fails_while_keys_change_leaves_a_store_that_opens() {
             running.check_records();
         }
     }
+}
+
+#[test]
+fn the_pace_of_a_rotation_is_that_of_its_records() {
+    let pace = Pace::One(Duration::from_micros(80));
+    assert_eq!(pace.gap(100), Duration::from_millis(8));
+    assert_eq!((pace.gap(0), Pace::Full.gap(100)), (Duration::ZERO, Duration::ZERO));
 }
 
 #[test]
