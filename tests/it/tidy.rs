@@ -184,7 +184,7 @@ fn the_readme_shows_the_demonstrations_steps() {
 fn the_readme_shows_the_measured_figures() {
     let readme = read("README.md");
     let of = |name: &str| -> serde_json::Value {
-        serde_json::from_str(&read(&format!("benches/results/{name}.json"))).unwrap()
+        serde_json::from_str(&read(format!("benches/results/{name}.json"))).unwrap()
     };
     let measured = of("measure");
     let figures = measured.as_object().unwrap().values().filter(|figure| figure.is_u64());
