@@ -331,7 +331,8 @@ fn a_rotation_without_a_daemon_is_gone_on_with_after_kills() {
 /// How the last rotation stands, by the command.
 fn status(home: &Home) -> String {
     let ended = run(&mut rotate_keys(home, &["--status"]));
-    let line: Value = serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap();
+    let last = ended.stdout.lines().last().unwrap_or_else(|| panic!("{ended:?}"));
+    let line: Value = serde_json::from_str(last).unwrap();
     let state = line["state"].as_str().unwrap().to_owned();
     assert_eq!(
         ended.code,
