@@ -14,8 +14,9 @@ use crate::audit::daemons_act;
 const LOOK: Duration = Duration::from_secs(60);
 /// How long a rotation that could not be finished waits before it is tried again by itself.
 const REST: Duration = Duration::from_secs(3600);
-/// A hundred thousand records take less than ten seconds, and two cores that are busy with reads lose less
-/// than a fifth of these; benches/rotate.sh measures both.
+/// With ten versions for a secret a hundred thousand take less than ten seconds, and two cores that are busy with
+/// reads lose less than a fifth of these. With one version for a secret both are missed: benches/rotate.sh measures
+/// each.
 const PACE: Pace = Pace::One(Duration::from_micros(80));
 
 /// Runs until the daemon stops. A rotation that runs then stops where it is, and goes on with the next
