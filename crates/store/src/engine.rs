@@ -3,10 +3,13 @@
 //! Calls block and belong on a thread that may; nothing here is async, except that a watcher can
 //! await the next revision.
 
-use domain::Revision;
+use std::io::Write;
+
+use domain::{ResourceVersion, Revision, Timestamp};
 use tokio::sync::watch;
 
-use crate::{Key, KeyRange};
+use crate::backup::{BackupError, BackupSummary};
+use crate::{CompactionView, Key, KeyRange};
 
 /// The most writes in one commit: what a transaction of etcd takes, with room to spare.
 pub const MAX_COMMIT_WRITES: usize = 100;
@@ -228,6 +231,29 @@ pub trait Engine: Send + Sync {
         after: Revision,
         limit: usize,
     ) -> Result<Result<EventPage, EventsGone>, StoreError>;
+
+    /// Begins a compaction, unless one is under way: afterwards nothing of what was removed before it
+    /// began is in the data files, and they are as small as they can be. Reads and commits go on.
+    ///
+    /// # Errors
+    /// When the engine has failed.
+    fn begin_compaction(&self) -> Result<CompactionView, StoreError>;
+
+    /// How the last compaction since the start stands, whether it was asked for or began by itself.
+    fn compaction(&self) -> CompactionView;
+
+    /// Writes a backup of the state at one commit, while commits go on: whole, or what was written since
+    /// `since`. `told` is called with the bytes that are read and with how many there are.
+    ///
+    /// # Errors
+    /// See [`BackupError`]; what was written to `out` is then no backup, and is not taken for one.
+    fn back_up(
+        &self,
+        since: Option<ResourceVersion>,
+        created_at: Timestamp,
+        out: &mut dyn Write,
+        told: &mut dyn FnMut(u64, u64),
+    ) -> Result<BackupSummary, BackupError>;
 
     /// A receiver that sees each newly durable revision; intermediate ones may be skipped.
     fn revisions(&self) -> watch::Receiver<Revision>;

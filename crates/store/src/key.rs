@@ -201,6 +201,11 @@ impl Key {
         self.0.first().is_some_and(|kind| METADATA.contains(kind))
     }
 
+    /// Whether it is the key of the engine's own record.
+    pub(crate) fn is_engines(&self) -> bool {
+        self.0 == [ENGINE]
+    }
+
     /// The secret in the key of its wrapped data keys.
     pub fn wrapped_keys_of(&self) -> Option<Uid> {
         let uid = self.0.strip_prefix(&[WRAPPED_KEYS])?;
@@ -299,6 +304,11 @@ impl KeyRange {
     /// Every record, without the chunks that values are made of.
     pub(crate) fn records() -> Self {
         Self { start: Key(vec![ENGINE]), end: Key(vec![CHUNK]) }
+    }
+
+    /// Whether a key lies in it.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        self.start <= *key && *key < self.end
     }
 
     /// Each kind of record that is sealed under a metadata key.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../STORE.md")]
 
+mod backup;
 mod engine;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -7,6 +8,7 @@ mod key;
 mod record;
 mod sled_engine;
 
+pub use backup::{BackupError, BackupHeader, BackupSummary, read_backup};
 pub use engine::{
     Commit, CommitError, Engine, Event, EventPage, EventsGone, MAX_COMMIT_BYTES,
     MAX_COMMIT_PRECONDITIONS, MAX_COMMIT_WRITES, Page, Precondition, StoreError, Stored,
@@ -20,4 +22,7 @@ pub use record::{
     decode_stored_event, decode_tombstone, encode_last_use, encode_secret_path,
     encode_stored_event, encode_tombstone,
 };
-pub use sled_engine::{DataDir, HeadView, OpenError, SledEngine, SledOptions, read_head};
+pub use sled_engine::{
+    CompactionState, CompactionView, DataDir, HeadView, OpenError, RestoreError, RestorePlan,
+    SledEngine, SledOptions, read_head,
+};

@@ -25,8 +25,8 @@ pub(crate) fn init(
 ) -> Result<Zeroizing<String>, Failure> {
     let dir = DataDir::create(data_dir)?;
     let shown = data_dir.display();
-    if dir.holds_anything() && !dir.is_being_made() {
-        let whole = dir.has_store() && dir.read_keyring()?.is_some();
+    if dir.holds_anything()? && !dir.is_being_made() {
+        let whole = dir.has_store()? && dir.read_keyring()?.is_some();
         return Err(Failure::new(if whole {
             format!(
                 "{shown} holds a store already; for another administrator's token run: tresor admin-token"
@@ -40,7 +40,7 @@ pub(crate) fn init(
     let root = root.load_or_make()?;
     dir.begin_making()?;
     let store = make_keyring(&dir, root.unlock())?;
-    if !dir.has_store() {
+    if !dir.has_store()? {
         SledEngine::create(&dir, *store.as_bytes())?;
     }
     let opened = open(dir, root.unlock(), settings)?;
@@ -134,7 +134,7 @@ pub(crate) fn open(dir: DataDir, root: Unlock<'_>, settings: &Settings) -> Resul
     let data_dir = dir.root().to_owned();
     let shown = dir.root().display().to_string();
     let keyring = Keyring::open(&read_keyring(&dir)?, root)?;
-    if !dir.has_store() {
+    if !dir.has_store()? {
         return Err(Failure::new(format!(
             "{shown} holds a keyring and no store; restore the store, or choose an empty directory"
         )));

@@ -23,10 +23,10 @@ struct Entry {
 }
 
 /// Records the state of the data files. They must be closed and synced.
-pub(super) fn write(dir: &DataDir) -> Result<(), OpenError> {
+pub(super) fn write(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
     let mut out = Encoder::default();
     out.raw(MAGIC);
-    for entry in survey(&dir.store())? {
+    for entry in survey(store)? {
         out.text(&entry.name).u64(entry.bytes).u32(entry.checksum);
     }
     let content = out.finish();
@@ -39,18 +39,18 @@ pub(super) fn write(dir: &DataDir) -> Result<(), OpenError> {
 ///
 /// # Errors
 /// When the stop was clean and the files are not what it left.
-pub(super) fn take(dir: &DataDir) -> Result<bool, OpenError> {
+pub(super) fn take(dir: &DataDir, store: &Path) -> Result<bool, OpenError> {
     let path = dir.clean_marker();
     let Ok(bytes) = fs::read(&path) else { return Ok(false) };
     // A marker that is itself damaged proves nothing: treat the stop as unclean.
     if let Ok(left) = decode(&bytes) {
-        let found = survey(&dir.store())?;
+        let found = survey(store)?;
         let differs = |entry: &&Entry| !found.contains(entry) || !left.contains(entry);
         if let Some(entry) = left.iter().chain(&found).find(differs) {
             return Err(OpenError::Damaged {
                 what: format!(
                     "{} is not what the last clean stop left (it is new, or its length or checksum differs); nothing was opened or changed",
-                    dir.store().join(&entry.name).display()
+                    store.join(&entry.name).display()
                 ),
             });
         }

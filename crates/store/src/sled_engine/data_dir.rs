@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::OpenError;
 
+/// What the directories of data files are called, with a number behind it.
+const STORE_PREFIX: &str = "store-";
+
 /// A data directory that this process owns: it holds the lock on the `LOCK` file until it is
 /// dropped or the process ends, however it ends.
 pub struct DataDir {
@@ -68,14 +71,21 @@ impl DataDir {
     }
 
     /// Whether a store was made here. A start that was cut off may have left it as its copy only.
-    pub fn has_store(&self) -> bool {
-        self.head().exists() && (self.store().exists() || self.store_copy().exists())
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn has_store(&self) -> Result<bool, OpenError> {
+        let files = !self.stores()?.is_empty() || self.store_copy().exists();
+        Ok(self.head().exists() && files)
     }
 
     /// Whether any part of a store is here. Making a new one would bury it.
-    pub fn holds_anything(&self) -> bool {
-        let parts = [self.keyring(), self.head(), self.store(), self.store_copy()];
-        parts.iter().any(|part| part.exists())
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn holds_anything(&self) -> Result<bool, OpenError> {
+        let parts = [self.keyring(), self.head(), self.store_copy(), self.restoring()];
+        Ok(parts.iter().any(|part| part.exists()) || !self.stores()?.is_empty())
     }
 
     /// Notes that a store is being made here, so that a run that is cut off can be told from one
@@ -101,6 +111,33 @@ impl DataDir {
         self.sync()
     }
 
+    /// Notes that a store is being restored here, and removes what an attempt before has left.
+    pub(super) fn begin_restoring(&self) -> Result<(), OpenError> {
+        replace_file(&self.restoring(), b"")?;
+        for file in [self.head(), self.keyring(), self.clean_marker()] {
+            remove_file_if_there(&file)?;
+        }
+        for (_, path) in self.stores()? {
+            remove_dir_if_there(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a store is being restored here, or was and has not been finished.
+    pub fn is_being_restored(&self) -> bool {
+        self.restoring().exists()
+    }
+
+    /// Notes that the restored store is finished.
+    pub(super) fn finish_restoring(&self) -> Result<(), OpenError> {
+        remove_file_if_there(&self.restoring())?;
+        self.sync()
+    }
+
+    fn restoring(&self) -> PathBuf {
+        self.root.join("RESTORING")
+    }
+
     fn making(&self) -> PathBuf {
         self.root.join("INITIALIZING")
     }
@@ -121,12 +158,26 @@ impl DataDir {
         self.root.join("ballast")
     }
 
-    pub(super) fn store(&self) -> PathBuf {
-        self.root.join("store")
+    /// Where the data files are. Each compaction makes another directory, and `HEAD` says which
+    /// one counts.
+    pub(super) fn store(&self, number: u32) -> PathBuf {
+        self.root.join(format!("{STORE_PREFIX}{number}"))
     }
 
-    pub(super) fn store_new(&self) -> PathBuf {
-        self.root.join("store.new")
+    /// All directories of data files, those included that a compaction left behind or has not
+    /// finished.
+    pub(super) fn stores(&self) -> Result<Vec<(u32, PathBuf)>, OpenError> {
+        let failed = |error| OpenError::io("read", &self.root, error);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(STORE_PREFIX));
+            if let Some(number) = number.and_then(|number| number.parse().ok()) {
+                found.push((number, entry.path()));
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn store_copy(&self) -> PathBuf {
@@ -155,6 +206,14 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     };
     write().map_err(|error| OpenError::io("write", path, error))?;
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Syncs the data directory and the one that it is in.
+pub(super) fn sync_parent(dir: &DataDir) -> Result<(), OpenError> {
+    dir.sync()?;
+    dir.root.parent().map_or(Ok(()), |parent| {
+        sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+    })
 }
 
 pub(super) fn sync_dir(path: &Path) -> Result<(), OpenError> {

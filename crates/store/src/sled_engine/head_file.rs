@@ -11,12 +11,13 @@ use std::path::Path;
 use domain::{Anchor, Decoder, Encoder, Incarnation, Malformed, ResourceVersion, Revision};
 
 use super::OpenError;
+use super::data_dir::rename;
 use super::meta::{ANCHOR_BYTES, decode_anchor, encode_anchor};
 
 const MAGIC: &[u8; 8] = b"TRESORHD";
 /// The format of the data directory as a whole.
-pub(super) const DIRECTORY_FORMAT: u16 = 6;
-const SLOT_BYTES: usize = 8 + 2 + 16 + 4 + 8 + ANCHOR_BYTES + 8 + 4;
+pub(super) const DIRECTORY_FORMAT: u16 = 7;
+const SLOT_BYTES: usize = 8 + 2 + 16 + 4 + 8 + ANCHOR_BYTES + 4 + 8 + 4;
 const SLOT_DISTANCE: u64 = 4096;
 
 /// What `HEAD` says.
@@ -26,6 +27,8 @@ pub(super) struct Head {
     pub(super) incarnation: Incarnation,
     pub(super) revision: Revision,
     pub(super) anchor: Option<Anchor>,
+    /// The number of the directory whose data files count.
+    pub(super) files: u32,
 }
 
 /// What `HEAD` tells those who do not own the data directory.
@@ -46,7 +49,7 @@ pub struct HeadView {
 pub fn read_head(data_dir: &Path) -> Result<HeadView, OpenError> {
     let path = data_dir.join("HEAD");
     let file = File::open(&path).map_err(|error| OpenError::io("open", &path, error))?;
-    let (_, Head { store, incarnation, revision, anchor }) = newest(&file, &path)?;
+    let (_, Head { store, incarnation, revision, anchor, .. }) = newest(&file, &path)?;
     let resource_version = ResourceVersion::new(incarnation, revision);
     Ok(HeadView { store, resource_version, anchor })
 }
@@ -58,13 +61,24 @@ pub(super) struct HeadFile {
 }
 
 impl HeadFile {
-    /// Makes the file with both slots filled, synced; its directory is the caller's to sync.
+    /// Makes the file, whole or not at all, in place of one that is there; its directory is the
+    /// caller's to sync.
     pub(super) fn create(path: &Path, head: &Head) -> Result<Self, OpenError> {
-        let file = open(path, true)?;
-        let mut made = Self { file, sequence: 0 };
-        let written = made.write(head).and_then(|()| made.write(head)).and_then(|()| made.sync());
-        written.map_err(|error| OpenError::io("write", path, error))?;
+        let beside = path.with_extension("new");
+        let mut made = Self { file: open(&beside, true)?, sequence: 0 };
+        made.replace(head).map_err(|error| OpenError::io("write", &beside, error))?;
+        rename(&beside, path)?;
         Ok(made)
+    }
+
+    /// Writes both slots, each durably before the other: from then on nothing leads back to what
+    /// either said before.
+    pub(super) fn replace(&mut self, head: &Head) -> std::io::Result<()> {
+        for _ in 0..2 {
+            self.write(head)?;
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// Opens the file and reads what it says.
@@ -117,7 +131,7 @@ fn encode(sequence: u64, head: &Head) -> Vec<u8> {
     out.raw(MAGIC).u16(DIRECTORY_FORMAT).raw(&head.store).u32(head.incarnation.get());
     out.u64(head.revision.get());
     encode_anchor(&mut out, head.anchor);
-    out.u64(sequence);
+    out.u32(head.files).u64(sequence);
     let bytes = out.finish();
     let checksum = crc32c::crc32c(&bytes);
     out.raw(&bytes).u32(checksum).finish()
@@ -151,9 +165,10 @@ fn decode(bytes: &[u8; SLOT_BYTES]) -> Result<(u64, Head), Malformed> {
     let incarnation = Incarnation::new(input.u32()?);
     let revision = Revision::new(input.u64()?);
     let anchor = decode_anchor(&mut input)?;
+    let files = input.u32()?;
     let sequence = input.u64()?;
     input.finish()?;
-    Ok((sequence, Head { store, incarnation, revision, anchor }))
+    Ok((sequence, Head { store, incarnation, revision, anchor, files }))
 }
 
 #[cfg(test)]
@@ -167,6 +182,7 @@ mod tests {
             revision: Revision::new(revision),
             anchor: (revision > 0)
                 .then_some(Anchor { seq: 772, hash: *b"0123456789abcdef0123456789abcdef" }),
+            files: 5,
         }
     }
 
@@ -190,12 +206,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("HEAD");
         let file = HeadFile::create(&path, &head(0)).unwrap();
-        file.file.write_all_at(&[0, 7], 8).unwrap();
+        file.file.write_all_at(&[0, 8], 8).unwrap();
         let refused = HeadFile::open(&path);
-        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 7, supported: 6 })));
-        file.file.write_all_at(&[0, 5], 8).unwrap();
+        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 8, supported: 7 })));
+        file.file.write_all_at(&[0, 6], 8).unwrap();
         let refused = HeadFile::open(&path);
-        assert!(matches!(refused, Err(OpenError::OlderFormat { found: 5, supported: 6 })));
+        assert!(matches!(refused, Err(OpenError::OlderFormat { found: 6, supported: 7 })));
     }
 
     #[test]
@@ -214,7 +230,7 @@ mod tests {
         let shown = encode(3, &head(258)).escape_ascii().to_string().replace("\\x00", "0");
         assert_eq!(
             shown,
-            r"TRESORHD0\x060123456789abcdef000\x01000000\x01\x02000000\x03\x040123456789abcdef0123456789abcdef0000000\x03|!\x0c\xa5"
+            r"TRESORHD0\x070123456789abcdef000\x01000000\x01\x02000000\x03\x040123456789abcdef0123456789abcdef000\x050000000\x03B\x11}\x90"
         );
     }
 }

@@ -4,7 +4,7 @@ use domain::{Anchor, Decoder, Encoder, Incarnation, Malformed, Revision};
 
 use crate::key::{ENGINE, Key};
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// Written with every group, in the same batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) struct Meta {
     pub(super) log_floor: Revision,
     /// How many events are kept.
     pub(super) log_count: u64,
+    /// The bytes of all keys and values in sled, but for this record's: what a compaction copies.
+    pub(super) live_bytes: u64,
     /// How far the audit log had come, durably, when the group was written.
     pub(super) anchor: Option<Anchor>,
 }
@@ -32,6 +34,7 @@ impl Meta {
         let mut out = Encoder::with_capacity(64 + ANCHOR_BYTES);
         out.u8(FORMAT).raw(&self.store).u32(self.incarnation.get()).u64(self.revision.get());
         out.u64(self.last_event.get()).u64(self.log_floor.get()).u64(self.log_count);
+        out.u64(self.live_bytes);
         encode_anchor(&mut out, self.anchor);
         out.finish()
     }
@@ -48,6 +51,7 @@ impl Meta {
             last_event: Revision::new(input.u64()?),
             log_floor: Revision::new(input.u64()?),
             log_count: input.u64()?,
+            live_bytes: input.u64()?,
             anchor: decode_anchor(&mut input)?,
         };
         input.finish()?;
@@ -59,12 +63,12 @@ impl Meta {
 pub(super) const ANCHOR_BYTES: usize = 8 + 32;
 
 /// None is all zeros: no line of the audit log has the number 0.
-pub(super) fn encode_anchor(out: &mut Encoder, anchor: Option<Anchor>) {
+pub(crate) fn encode_anchor(out: &mut Encoder, anchor: Option<Anchor>) {
     let Anchor { seq, hash } = anchor.unwrap_or(Anchor { seq: 0, hash: [0; 32] });
     out.u64(seq).raw(&hash);
 }
 
-pub(super) fn decode_anchor(input: &mut Decoder<'_>) -> Result<Option<Anchor>, Malformed> {
+pub(crate) fn decode_anchor(input: &mut Decoder<'_>) -> Result<Option<Anchor>, Malformed> {
     let anchor = Anchor { seq: input.u64()?, hash: input.array()? };
     match anchor.seq {
         0 if anchor.hash == [0; 32] => Ok(None),
@@ -105,6 +109,7 @@ mod tests {
             last_event: Revision::new(4),
             log_floor: Revision::new(3),
             log_count: 2,
+            live_bytes: 259,
             anchor,
         }
     }
@@ -115,7 +120,7 @@ mod tests {
         let shown = meta(Some(anchor)).encode().escape_ascii().to_string().replace("\\x00", "0");
         assert_eq!(
             shown,
-            r"\x020123456789abcdef000\x010000000\x050000000\x040000000\x030000000\x02000000\x01\x020123456789abcdef0123456789abcdef"
+            r"\x030123456789abcdef000\x010000000\x050000000\x040000000\x030000000\x02000000\x01\x03000000\x01\x020123456789abcdef0123456789abcdef"
         );
     }
 

@@ -2,37 +2,46 @@
 
 mod check;
 mod clean;
+mod compaction;
 mod data_dir;
 mod head_file;
 mod meta;
 mod raw;
 mod recovery;
 mod reserve;
+mod restore;
+mod snapshot;
+mod tree;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use domain::{Anchor, Incarnation, Revision};
+use domain::{Anchor, Incarnation, ResourceVersion, Revision, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+pub use compaction::{CompactionState, CompactionView};
 pub use data_dir::DataDir;
-use data_dir::{remove_dir_if_there, rename, sync_dir};
+use data_dir::{sync_dir, sync_parent};
 use head_file::{Head, HeadFile};
 pub use head_file::{HeadView, read_head};
 use meta::{Meta, decode_event, event_position};
-use raw::Raw;
-use reserve::Reserve;
+pub(crate) use meta::{decode_anchor, encode_anchor};
+use raw::{Raw, Staged};
+pub use restore::{RestoreError, RestorePlan};
+use snapshot::Snapshot;
+use tree::Tree;
 use writer::{Request, Step, Writer};
 
+use crate::backup::{BackupError, BackupSummary};
 use crate::engine::{
     Commit, CommitError, Engine, Event, EventPage, EventsGone, MAX_COMMIT_BYTES,
     MAX_COMMIT_PRECONDITIONS, MAX_COMMIT_WRITES, Page, StoreError, Stored,
@@ -46,11 +55,14 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// How many events the change log keeps.
     pub keep_events: u64,
+    /// Whether the data files are compacted without being asked, when they have become too long for
+    /// what lives in them.
+    pub compact_by_itself: bool,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20, keep_events: 100_000 }
+        Self { cache_bytes: 16 << 20, keep_events: 100_000, compact_by_itself: true }
     }
 }
 
@@ -118,30 +130,39 @@ struct Shared {
     visible: RwLock<Visible>,
     revisions: watch::Sender<Revision>,
     anchors: OnceLock<AnchorSource>,
+    compaction: Mutex<CompactionView>,
+    compaction_wanted: AtomicBool,
 }
 
 /// What readers may see: sled's tree, except for the records of the group in flight.
 struct Visible {
     /// None once the engine is closed.
     raw: Option<Raw>,
-    revision: Revision,
-    log_floor: Revision,
+    /// How far the store has come.
+    meta: Meta,
     /// The records of the group in flight as they were before it.
     overlay: BTreeMap<Key, Option<Stored>>,
+    /// The backups that are under way.
+    snapshots: Vec<Arc<Snapshot>>,
     failure: Option<String>,
 }
 
 impl Shared {
     fn publish_overlay(&self, old: BTreeMap<Key, Option<Stored>>) {
-        self.visible.write().overlay = old;
+        let mut visible = self.visible.write();
+        for snapshot in &visible.snapshots {
+            for (key, old) in &old {
+                old.iter().for_each(|old| snapshot.keep(key, old));
+            }
+        }
+        visible.overlay = old;
     }
 
     /// The group in flight is durable: it may be seen, and told.
     fn show(&self, meta: &Meta) {
         let overlay = {
             let mut visible = self.visible.write();
-            visible.revision = meta.revision;
-            visible.log_floor = meta.log_floor;
+            visible.meta = *meta;
             std::mem::take(&mut visible.overlay)
         };
         // Readers do not wait for it to be freed.
@@ -221,7 +242,7 @@ impl Visible {
 
 /// A store on this machine's disk.
 pub struct SledEngine {
-    dir: DataDir,
+    dir: Arc<DataDir>,
     shared: Arc<Shared>,
     queue: Mutex<Sender<Request>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -237,12 +258,10 @@ impl SledEngine {
     /// # Errors
     /// When there is one already, or the disk refuses.
     pub fn create(dir: &DataDir, store: [u8; 16]) -> Result<(), OpenError> {
-        if dir.store().exists() {
-            let what = format!("{} exists already", dir.store().display());
+        if dir.has_store()? {
+            let what = format!("{} holds a store already", dir.root().display());
             return Err(OpenError::Damaged { what });
         }
-        let fresh = dir.store_new();
-        remove_dir_if_there(&fresh)?;
         let meta = Meta {
             store,
             incarnation: Incarnation::default(),
@@ -250,27 +269,26 @@ impl SledEngine {
             last_event: Revision::ZERO,
             log_floor: Revision::ZERO,
             log_count: 0,
+            live_bytes: 0,
             anchor: None,
         };
-        let db = open_sled(&fresh, SledOptions::default())?;
-        let raw = Raw::new(db);
-        let mut batch = sled::Batch::default();
+        let tree = Tree::make(dir, FIRST_FILES, SledOptions::default())?;
         let stored =
             Stored { value: meta.encode(), changed_at: Revision::ZERO, written_at: Revision::ZERO };
-        raw.stage_put(&mut batch, &Meta::key(), &stored, (Revision::ZERO, 0))
-            .and_then(|()| raw.apply(batch))
-            .and_then(|()| raw.flush())
-            .map_err(|error| OpenError::Damaged { what: error.to_string() })?;
-        drop(raw);
-        sync_files(&fresh)?;
+        let mut staged = Staged::new(0, None);
+        let written = staged
+            .put_meta(&Meta::key(), &stored)
+            .and_then(|()| tree.raw.apply(staged.finish().0))
+            .and_then(|()| tree.raw.flush());
+        written.map_err(|error| OpenError::Damaged { what: error.to_string() })?;
+        let path = tree.path.clone();
+        drop(tree);
+        sync_files(&path)?;
         let Meta { incarnation, revision, anchor, .. } = meta;
-        let head = Head { store, incarnation, revision, anchor };
+        // With `HEAD` the store is there.
+        let head = Head { store, incarnation, revision, anchor, files: FIRST_FILES };
         HeadFile::create(&dir.head(), &head)?;
-        rename(&fresh, &dir.store())?;
-        dir.sync()?;
-        dir.root().parent().map_or(Ok(()), |parent| {
-            sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
-        })
+        sync_parent(dir)
     }
 
     /// Opens and checks the store in a directory.
@@ -293,55 +311,59 @@ impl SledEngine {
             let what = "HEAD and the keyring belong to different stores".to_owned();
             return Err(OpenError::Damaged { what });
         }
-        recovery::settle(&dir)?;
-        let clean = clean::take(&dir)?;
+        let store = dir.store(head.files);
+        recovery::settle(&dir, &store)?;
+        let clean = clean::take(&dir, &store)?;
         reserve::release_ballast(&dir)?;
         let (raw, mut meta) = if clean {
             // Their checksums have just shown the files to be what sled left.
-            open_and_check(&dir, &head, options, Depth::Summary)?
+            open_and_check(&store, &head, options, Depth::Summary)?
         } else {
             recover(&dir, &head, options)?
         };
         reserve::take_ballast(&dir);
         // After reads only, `HEAD` is ahead of the last commit.
         meta.anchor = Anchor::later(meta.anchor, head.anchor);
-        Self::start(dir, raw, meta, head_file, options, hook)
+        let tree = Tree::new(&dir, head.files, raw)?;
+        Self::start(dir, tree, meta, head_file, options, hook)
     }
 
     fn start(
         dir: DataDir,
-        raw: Raw,
+        tree: Tree,
         meta: Meta,
         head: HeadFile,
         options: SledOptions,
         hook: StepHook,
     ) -> Result<Self, OpenError> {
-        let path = dir.store().join("db");
-        let failed = |error| OpenError::io("open", &path, error);
-        let data = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
-        let reserve = Reserve::new(data.try_clone().map_err(failed)?);
+        let dir = Arc::new(dir);
+        let failed = |error| OpenError::io("start the writer of", dir.root(), error);
         let visible = Visible {
-            raw: Some(raw.clone()),
-            revision: meta.revision,
-            log_floor: meta.log_floor,
+            raw: Some(tree.raw.clone()),
+            meta,
             overlay: BTreeMap::new(),
+            snapshots: Vec::new(),
             failure: None,
         };
-        let revisions = watch::Sender::new(meta.revision);
-        let shared =
-            Arc::new(Shared { visible: RwLock::new(visible), revisions, anchors: OnceLock::new() });
-        let keep_events = options.keep_events;
-        let blobs = dir.store().join("blobs");
+        let shared = Arc::new(Shared {
+            visible: RwLock::new(visible),
+            revisions: watch::Sender::new(meta.revision),
+            anchors: OnceLock::new(),
+            compaction: Mutex::new(CompactionView::default()),
+            compaction_wanted: AtomicBool::new(false),
+        });
         let writer = Writer {
             shared: shared.clone(),
-            raw,
-            data,
-            reserve,
-            blobs,
+            dir: dir.clone(),
+            tree,
             head,
             meta,
-            keep_events,
+            options,
             hook,
+            compaction: None,
+            removal: None,
+            compacted_bytes: 0,
+            rest_until: Instant::now(),
         };
         let (queue, requests) = mpsc::channel();
         let thread = thread::Builder::new().name("store-writer".to_owned());
@@ -388,10 +410,11 @@ impl SledEngine {
             return Err(OpenError::Damaged { what });
         }
         let (_, head) = HeadFile::open(&self.dir.head())?;
+        let store = self.dir.store(head.files);
         reserve::release_ballast(&self.dir)?;
         drop(recover(&self.dir, &head, self.options)?);
-        sync_files(&self.dir.store())?;
-        clean::write(&self.dir)?;
+        sync_files(&store)?;
+        clean::write(&self.dir, &store)?;
         reserve::take_ballast(&self.dir);
         Ok(())
     }
@@ -416,7 +439,7 @@ impl Engine for SledEngine {
         let page = || {
             let visible = self.shared.visible.read();
             let (records, more) = visible.range(range, limit)?;
-            Ok(Page { records, at: visible.revision, more })
+            Ok(Page { records, at: visible.meta.revision, more })
         };
         self.shared.note(page())
     }
@@ -451,7 +474,7 @@ impl Engine for SledEngine {
     }
 
     fn revision(&self) -> Revision {
-        self.shared.visible.read().revision
+        self.shared.visible.read().meta.revision
     }
 
     fn events_after(
@@ -460,8 +483,8 @@ impl Engine for SledEngine {
         limit: usize,
     ) -> Result<Result<EventPage, EventsGone>, StoreError> {
         let visible = self.shared.visible.read();
-        if after < visible.log_floor {
-            return Ok(Err(EventsGone { oldest: visible.log_floor }));
+        if after < visible.meta.log_floor {
+            return Ok(Err(EventsGone { oldest: visible.meta.log_floor }));
         }
         let damaged = |_| StoreError::Damaged { what: "an event" };
         let mut events: Vec<Event> = Vec::new();
@@ -482,13 +505,45 @@ impl Engine for SledEngine {
                 range = range.after(&key);
             }
         }
-        Ok(Ok(EventPage { events, through: visible.revision.max(after) }))
+        Ok(Ok(EventPage { events, through: visible.meta.revision.max(after) }))
     }
 
     fn revisions(&self) -> watch::Receiver<Revision> {
         self.shared.revisions.subscribe()
     }
+
+    fn begin_compaction(&self) -> Result<CompactionView, StoreError> {
+        if let Some(error) = self.failure() {
+            return Err(error);
+        }
+        let mut view = self.shared.compaction.lock();
+        if view.state != CompactionState::Running {
+            view.state = CompactionState::Running;
+            (view.done_bytes, view.total_bytes) = (0, 0);
+            self.shared.compaction_wanted.store(true, Ordering::Relaxed);
+            // A writer that has ended says so with the next call.
+            let _ = self.queue.lock().send(Request::Wake);
+        }
+        Ok(view.clone())
+    }
+
+    fn compaction(&self) -> CompactionView {
+        self.shared.compaction.lock().clone()
+    }
+
+    fn back_up(
+        &self,
+        since: Option<ResourceVersion>,
+        created_at: Timestamp,
+        out: &mut dyn io::Write,
+        told: &mut dyn FnMut(u64, u64),
+    ) -> Result<BackupSummary, BackupError> {
+        self.write_snapshot(since, created_at, out, told)
+    }
 }
+
+/// The number of a new store's directory of data files.
+const FIRST_FILES: u32 = 1;
 
 /// How much of a store is checked once sled has opened it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -502,14 +557,15 @@ enum Depth {
 /// Opens files that may be damaged: with a copy aside, which goes when everything was checked and
 /// comes back when something is wrong.
 fn recover(dir: &DataDir, head: &Head, options: SledOptions) -> Result<(Raw, Meta), OpenError> {
-    recovery::copy_aside(dir)?;
-    match open_and_check(dir, head, options, Depth::Everything) {
+    let store = dir.store(head.files);
+    recovery::copy_aside(dir, &store)?;
+    match open_and_check(&store, head, options, Depth::Everything) {
         Ok(opened) => {
             recovery::discard_copy(dir)?;
             Ok(opened)
         }
         Err(error) => {
-            recovery::put_back(dir)?;
+            recovery::put_back(dir, &store)?;
             Err(error)
         }
     }
@@ -517,13 +573,13 @@ fn recover(dir: &DataDir, head: &Head, options: SledOptions) -> Result<(Raw, Met
 
 /// sled meets damaged bytes with errors and with panics, when it opens and when it reads.
 fn open_and_check(
-    dir: &DataDir,
+    store: &Path,
     head: &Head,
     options: SledOptions,
     depth: Depth,
 ) -> Result<(Raw, Meta), OpenError> {
-    let raw = Raw::new(open_sled(&dir.store(), options)?);
-    let check = AssertUnwindSafe(|| check::check(&raw, &dir.store(), head, depth));
+    let raw = Raw::new(open_sled(store, options)?);
+    let check = AssertUnwindSafe(|| check::check(&raw, store, head, depth));
     let checked = catch_unwind(check).unwrap_or_else(|_| {
         let what = "sled panicked while its records were read".to_owned();
         Err(OpenError::Damaged { what })

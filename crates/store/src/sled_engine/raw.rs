@@ -4,6 +4,8 @@
 //! sled moves a *leaf* that outgrows 128 KiB into a blob file of its own, which it never syncs. No
 //! value above 4 KiB ever reaches it, so no leaf gets there.
 
+use std::ops::Bound;
+
 use domain::{Decoder, Encoder, Revision};
 
 use crate::engine::{StoreError, Stored};
@@ -64,11 +66,21 @@ impl Raw {
         self.0.range(range.start.as_bytes()..range.end.as_bytes()).count()
     }
 
-    /// Adds a put, or a removal where there is no value, to a batch; what was there before. `found` is
-    /// what the tree has under the key.
+    /// What lies in sled behind a key, as it lies there: records, and the chunks of long values.
+    pub(super) fn behind(
+        &self,
+        key: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
+        let start = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = self.0.range::<&[u8], _>((start, Bound::Unbounded));
+        entries.map(|entry| entry.map_err(failed))
+    }
+
+    /// Adds a put, or a removal where there is no value; what was there before. `found` is what the
+    /// tree has under the key.
     pub(super) fn stage(
         &self,
-        batch: &mut sled::Batch,
+        staged: &mut Staged,
         key: &Key,
         found: &Found,
         stored: Option<&Stored>,
@@ -76,34 +88,18 @@ impl Raw {
     ) -> Result<Option<Stored>, StoreError> {
         let old = found.0.as_deref().map(|bytes| self.assemble(bytes)).transpose()?;
         if let Some(bytes) = &found.0 {
-            stage_removal_of(batch, key, bytes)?;
+            stage_removal_of(staged, key, bytes)?;
         }
         if let Some(stored) = stored {
-            stage_new(batch, key, stored, origin)?;
+            stage_new(staged, key, stored, origin)?;
         }
         Ok(old)
     }
 
-    /// Adds a put to a batch; `origin` names the new value's chunks.
-    pub(super) fn stage_put(
-        &self,
-        batch: &mut sled::Batch,
-        key: &Key,
-        stored: &Stored,
-        origin: (Revision, u16),
-    ) -> Result<(), StoreError> {
-        self.stage_remove(batch, key)?;
-        stage_new(batch, key, stored, origin)
-    }
-
-    /// Adds a removal, of the value's chunks too, to a batch.
-    pub(super) fn stage_remove(
-        &self,
-        batch: &mut sled::Batch,
-        key: &Key,
-    ) -> Result<(), StoreError> {
+    /// Adds the removal of a record with its value's chunks.
+    pub(super) fn stage_remove(&self, staged: &mut Staged, key: &Key) -> Result<(), StoreError> {
         let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(()) };
-        stage_removal_of(batch, key, &bytes)
+        stage_removal_of(staged, key, &bytes)
     }
 
     pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
@@ -137,9 +133,71 @@ impl Raw {
     }
 }
 
-/// Adds what was not there before, or is being removed, to a batch.
+/// What a group changes in sled, put together before any of it is applied.
+pub(super) struct Staged {
+    batch: sled::Batch,
+    /// Where a compaction is under way: the last key that it has copied, and what changes up to there.
+    copied: Option<(Vec<u8>, sled::Batch, usize)>,
+    live_bytes: u64,
+}
+
+impl Staged {
+    /// `live_bytes` is what keys and values come to before the group; `copied` is how far a compaction
+    /// has come.
+    pub(super) fn new(live_bytes: u64, copied: Option<&[u8]>) -> Self {
+        let copied = copied.map(|key| (key.to_vec(), sled::Batch::default(), 0));
+        Self { batch: sled::Batch::default(), copied, live_bytes }
+    }
+
+    /// What keys and values come to after the group, but for the engine's own record.
+    pub(super) const fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    /// Adds the engine's own record, which is not counted.
+    pub(super) fn put_meta(&mut self, key: &Key, stored: &Stored) -> Result<(), StoreError> {
+        let live_bytes = self.live_bytes;
+        // It is small: no chunk of it needs a name.
+        stage_new(self, key, stored, (Revision::ZERO, 0))?;
+        self.live_bytes = live_bytes;
+        Ok(())
+    }
+
+    /// The changes; and those that the copy of a compaction needs too, with their number.
+    pub(super) fn finish(self) -> (sled::Batch, Option<(sled::Batch, usize)>) {
+        (self.batch, self.copied.map(|(_, batch, keys)| (batch, keys)))
+    }
+
+    fn insert(&mut self, key: &[u8], value: &[u8]) {
+        self.live_bytes += (key.len() + value.len()) as u64;
+        self.batch.insert(key, value);
+        if let Some(copy) = self.copy_of(key) {
+            copy.insert(key, value);
+        }
+    }
+
+    fn remove(&mut self, key: &[u8], value_bytes: usize) {
+        // It was counted when it came.
+        self.live_bytes = self.live_bytes.saturating_sub((key.len() + value_bytes) as u64);
+        self.batch.remove(key);
+        if let Some(copy) = self.copy_of(key) {
+            copy.remove(key);
+        }
+    }
+
+    /// A key that is yet to be copied will be found as it is then.
+    fn copy_of(&mut self, key: &[u8]) -> Option<&mut sled::Batch> {
+        let (through, batch, keys) = self.copied.as_mut()?;
+        (key <= through.as_slice()).then(|| {
+            *keys += 1;
+            batch
+        })
+    }
+}
+
+/// Adds what was not there before, or is being removed.
 fn stage_new(
-    batch: &mut sled::Batch,
+    staged: &mut Staged,
     key: &Key,
     stored: &Stored,
     origin: (Revision, u16),
@@ -158,21 +216,24 @@ fn stage_new(
         };
         out.u16(chunks.count).u64(chunks.revision.get()).u16(chunks.write).u32(chunks.bytes);
         for (number, part) in (0..chunks.count).zip(parts) {
-            batch.insert(chunk_key(&chunks, number), part);
+            staged.insert(&chunk_key(&chunks, number), part);
         }
     }
-    batch.insert(key.as_bytes(), out.finish());
+    staged.insert(key.as_bytes(), &out.finish());
     Ok(())
 }
 
-/// Adds the removal of a record, as sled has it, to a batch.
-fn stage_removal_of(batch: &mut sled::Batch, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+/// Adds the removal of a record, as sled has it.
+fn stage_removal_of(staged: &mut Staged, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
     if let Place::Chunked(chunks) = layout(bytes)?.place {
+        let mut left = usize::try_from(chunks.bytes).map_err(|_| DAMAGED)?;
         for number in 0..chunks.count {
-            batch.remove(chunk_key(&chunks, number));
+            let part = left.min(CHUNK_BYTES);
+            staged.remove(&chunk_key(&chunks, number), part);
+            left -= part;
         }
     }
-    batch.remove(key.as_bytes());
+    staged.remove(key.as_bytes(), bytes.len());
     Ok(())
 }
 

@@ -11,19 +11,27 @@ use std::path::Path;
 use super::OpenError;
 use super::data_dir::{DataDir, remove_dir_if_there, rename, sync_dir};
 
-/// Undoes a start that was cut off, and removes what sled must not find.
-pub(super) fn settle(dir: &DataDir) -> Result<(), OpenError> {
+/// Undoes a start that was cut off, and removes what sled must not find and what a compaction left:
+/// `store` is the directory that `HEAD` names.
+pub(super) fn settle(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
     remove_dir_if_there(&dir.store_partial())?;
     if dir.store_copy().exists() {
-        put_back(dir)?;
+        put_back(dir, store)?;
     }
-    remove_unfinished_snapshots(&dir.store())
+    remove_unfinished_snapshots(store)?;
+    // Only now: without the files that count, the others might be somebody's last hope.
+    for (_, path) in dir.stores()? {
+        if path != store {
+            remove_dir_if_there(&path)?;
+        }
+    }
+    dir.sync()
 }
 
 /// Copies the data files aside. A disk that has no room for a copy must not keep the daemon down,
 /// so then there is none, which is said.
-pub(super) fn copy_aside(dir: &DataDir) -> Result<(), OpenError> {
-    match copy_dir(&dir.store(), &dir.store_partial()) {
+pub(super) fn copy_aside(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
+    match copy_dir(store, &dir.store_partial()) {
         Ok(()) => {
             sync_dir(&dir.store_partial())?;
             rename(&dir.store_partial(), &dir.store_copy())?;
@@ -40,7 +48,7 @@ pub(super) fn copy_aside(dir: &DataDir) -> Result<(), OpenError> {
             );
             remove_dir_if_there(&dir.store_partial())
         }
-        Err(error) => Err(OpenError::io("copy", &dir.store(), error)),
+        Err(error) => Err(OpenError::io("copy", store, error)),
     }
 }
 
@@ -57,15 +65,15 @@ pub(super) fn discard_copy(dir: &DataDir) -> Result<(), OpenError> {
 
 /// The opened store is not what it should be: the files go back to what they were. A cut between
 /// the two renames leaves the copy, from which the next start begins.
-pub(super) fn put_back(dir: &DataDir) -> Result<(), OpenError> {
+pub(super) fn put_back(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
     if !dir.store_copy().exists() {
         return Ok(());
     }
     remove_dir_if_there(&dir.store_partial())?;
-    if dir.store().exists() {
-        rename(&dir.store(), &dir.store_partial())?;
+    if store.exists() {
+        rename(store, &dir.store_partial())?;
     }
-    rename(&dir.store_copy(), &dir.store())?;
+    rename(&dir.store_copy(), store)?;
     dir.sync()?;
     remove_dir_if_there(&dir.store_partial())
 }

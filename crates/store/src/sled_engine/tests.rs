@@ -14,7 +14,13 @@ use super::*;
 use crate::engine::Precondition;
 use crate::record::{Change, ChangeKind, ChangeView, ChangedObject, WrappedKeys};
 
+mod backup;
+mod compaction;
+
 const STORE: [u8; 16] = *b"0123456789abcdef";
+/// A compaction that begins by itself would remove files while an image of them is made.
+const OPTIONS: SledOptions =
+    SledOptions { cache_bytes: 16 << 20, keep_events: 100_000, compact_by_itself: false };
 const UID: Uid = Uid::from_bytes([7; 16]);
 
 fn fresh() -> TempDir {
@@ -24,11 +30,11 @@ fn fresh() -> TempDir {
 }
 
 fn open(home: &Path) -> Result<SledEngine, OpenError> {
-    SledEngine::open(DataDir::lock(home)?, STORE, SledOptions::default())
+    SledEngine::open(DataDir::lock(home)?, STORE, OPTIONS)
 }
 
 fn open_keeping(home: &Path, keep_events: u64) -> SledEngine {
-    let options = SledOptions { keep_events, ..SledOptions::default() };
+    let options = SledOptions { keep_events, ..OPTIONS };
     SledEngine::open(DataDir::lock(home).unwrap(), STORE, options).unwrap()
 }
 
@@ -49,6 +55,12 @@ fn copy_tree(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// How many blob files there are, also in what a compaction removes just now.
+fn blobs(home: &Path) -> usize {
+    let entries = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path().join("blobs"));
+    entries.filter_map(|blobs| fs::read_dir(blobs).ok()).map(Iterator::count).sum()
 }
 
 fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
@@ -147,6 +159,7 @@ fn the_anchor_goes_with_each_commit_and_follows_reads() {
         incarnation: Incarnation::default(),
         revision: Revision::ZERO,
         anchor: None,
+        files: 1,
     };
     HeadFile::create(&lost.path().join("HEAD"), &head).unwrap();
     assert_eq!(open(lost.path()).unwrap().anchor(), Some(line(3)));
@@ -255,7 +268,7 @@ fn who_conflicts_with_a_commit_of_the_same_group_finds_what_is_in_the_way() {
         }
     });
     let dir = DataDir::lock(home.path()).unwrap();
-    let engine = SledEngine::open_with_hook(dir, STORE, SledOptions::default(), hook).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, OPTIONS, hook).unwrap();
     for round in 0..5 {
         let name = format!("r{round}");
         let make = || {
@@ -289,7 +302,7 @@ fn nothing_of_a_group_is_seen_before_it_is_durable() {
         }
     });
     let dir = DataDir::lock(home.path()).unwrap();
-    let engine = SledEngine::open_with_hook(dir, STORE, SledOptions::default(), hook).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, OPTIONS, hook).unwrap();
     let mut first = put("a", b"old");
     first.put(key("c"), b"stays until deleted".to_vec());
     engine.commit(first).unwrap();
@@ -342,7 +355,6 @@ fn large_values_never_reach_a_blob_file() {
     assert_eq!(value(&engine, "b").unwrap(), &large[..500_000]);
     assert_eq!(value(&engine, "m59").unwrap(), &large[..9_059]);
     let image = crash_image(home.path());
-    let blobs = |home: &Path| fs::read_dir(home.join("store/blobs")).unwrap().count();
     assert_eq!((blobs(home.path()), blobs(image.path())), (0, 0));
     let reopened = open(image.path()).unwrap();
     assert_eq!(value(&reopened, "c").unwrap(), &large[..500_000]);
@@ -388,7 +400,7 @@ fn an_unfinished_snapshot_is_removed() {
     let engine = open(home.path()).unwrap();
     engine.commit(put("a", b"1")).unwrap();
     let image = crash_image(home.path());
-    fs::write(image.path().join("store/snap.0000000000000001.generating"), b"").unwrap();
+    fs::write(image.path().join("store-1/snap.0000000000000001.generating"), b"").unwrap();
     assert_eq!(value(&open(image.path()).unwrap(), "a"), Some(b"1".to_vec()));
 }
 
@@ -403,16 +415,16 @@ fn a_store_that_lost_acknowledged_revisions_is_refused_and_left_as_it_was() {
         engine.commit(put("b", &[number])).unwrap();
     }
     let image = crash_image(home.path());
-    fs::remove_dir_all(image.path().join("store")).unwrap();
-    fs::create_dir(image.path().join("store")).unwrap();
-    copy_tree(&early.path().join("store"), &image.path().join("store"));
-    let before = contents(&image.path().join("store"));
+    fs::remove_dir_all(image.path().join("store-1")).unwrap();
+    fs::create_dir(image.path().join("store-1")).unwrap();
+    copy_tree(&early.path().join("store-1"), &image.path().join("store-1"));
+    let before = contents(&image.path().join("store-1"));
     let Err(OpenError::Damaged { what }) = open(image.path()) else { panic!("it opened") };
     assert_eq!(
         what,
         "the data files end at resourceVersion 1, while HEAD says that 6 was acknowledged"
     );
-    assert_eq!(contents(&image.path().join("store")), before);
+    assert_eq!(contents(&image.path().join("store-1")), before);
 }
 
 #[test]
@@ -423,9 +435,9 @@ fn a_gap_in_the_change_log_is_refused() {
         engine.commit(put("b", &[number])).unwrap();
     }
     let raw = engine.shared.visible.read().raw.clone().unwrap();
-    let mut batch = sled::Batch::default();
-    raw.stage_remove(&mut batch, &Key::event(Revision::new(3), 0)).unwrap();
-    raw.apply(batch).unwrap();
+    let mut staged = Staged::new(0, None);
+    raw.stage_remove(&mut staged, &Key::event(Revision::new(3), 0)).unwrap();
+    raw.apply(staged.finish().0).unwrap();
     raw.flush().unwrap();
     let image = crash_image(home.path());
     let Err(OpenError::Damaged { what }) = open(image.path()) else { panic!("it opened") };
@@ -441,15 +453,16 @@ fn a_record_that_the_change_log_contradicts_is_refused() {
         engine.commit(put("b", b"1")).unwrap();
         engine.commit(remove("b")).unwrap();
         let raw = engine.shared.visible.read().raw.clone().unwrap();
-        let mut batch = sled::Batch::default();
+        let mut staged = Staged::new(0, None);
         if lost {
-            raw.stage_remove(&mut batch, &key("a")).unwrap();
+            raw.stage_remove(&mut staged, &key("a")).unwrap();
         } else {
             let at = Revision::new(2);
             let stored = Stored { value: vec![], changed_at: at, written_at: at };
-            raw.stage_put(&mut batch, &key("b"), &stored, (Revision::new(2), 0)).unwrap();
+            let found = raw.find(&key("b")).unwrap();
+            raw.stage(&mut staged, &key("b"), &found, Some(&stored), (at, 0)).unwrap();
         }
-        raw.apply(batch).unwrap();
+        raw.apply(staged.finish().0).unwrap();
         raw.flush().unwrap();
         let image = crash_image(home.path());
         let Err(OpenError::Damaged { what }) = open(image.path()) else { panic!("it opened") };
@@ -466,7 +479,7 @@ fn a_flipped_bit_after_a_clean_stop_is_refused_before_anything_is_touched() {
         engine.commit(put(&number.to_string(), &[1; 3000])).unwrap();
     }
     drop(engine);
-    let data = home.path().join("store/db");
+    let data = home.path().join("store-1/db");
     let intact = fs::read(&data).unwrap();
     for position in (0..intact.len()).step_by(intact.len() / 7) {
         let mut flipped = intact.clone();
@@ -492,15 +505,15 @@ fn a_flipped_bit_after_a_kill_never_loses_anything_silently() {
         engine.commit(put(&number.to_string(), &content(number))).unwrap();
     }
     let pristine = crash_image(home.path());
-    let written = fs::read(pristine.path().join("store/db")).unwrap();
+    let written = fs::read(pristine.path().join("store-1/db")).unwrap();
     let used = written.iter().rposition(|byte| *byte != 0).unwrap();
     let (mut refused, flips) = (0, 40);
     for step in 0..flips {
         let image = crash_image(pristine.path());
         let mut bytes = written.clone();
         bytes[step * (used - 20) / flips + 11] ^= 1 << (step % 8);
-        fs::write(image.path().join("store/db"), &bytes).unwrap();
-        let before = contents(&image.path().join("store"));
+        fs::write(image.path().join("store-1/db"), &bytes).unwrap();
+        let before = contents(&image.path().join("store-1"));
         match open(image.path()) {
             Ok(engine) => {
                 for number in 0..40 {
@@ -509,7 +522,7 @@ fn a_flipped_bit_after_a_kill_never_loses_anything_silently() {
             }
             Err(OpenError::Damaged { .. }) => {
                 refused += 1;
-                assert_eq!(contents(&image.path().join("store")), before);
+                assert_eq!(contents(&image.path().join("store-1")), before);
             }
             Err(other) => panic!("{other}"),
         }
@@ -541,16 +554,16 @@ fn a_damaged_payload_is_refused_although_no_event_speaks_of_it() {
     let engine = open(home.path()).unwrap();
     fill(&engine, SECRETS / 2..SECRETS);
     let pristine = crash_image(home.path());
-    let written = fs::read(pristine.path().join("store/db")).unwrap();
+    let written = fs::read(pristine.path().join("store-1/db")).unwrap();
     let mut opened = 0;
     for step in 0..40 {
         let image = crash_image(pristine.path());
         let mut bytes = written.clone();
         bytes[(step * (written.len() / 40) + 977 * step + 33) % written.len()] ^= 0x10;
-        fs::write(image.path().join("store/db"), &bytes).unwrap();
-        let before = contents(&image.path().join("store"));
+        fs::write(image.path().join("store-1/db"), &bytes).unwrap();
+        let before = contents(&image.path().join("store-1"));
         let Ok(engine) = open(image.path()) else {
-            assert_eq!(contents(&image.path().join("store")), before);
+            assert_eq!(contents(&image.path().join("store-1")), before);
             continue;
         };
         opened += 1;
@@ -570,7 +583,7 @@ fn a_bit_that_flips_while_the_store_is_open_is_not_certified_by_the_stop() {
     for number in 0..20 {
         engine.commit(put(&number.to_string(), &[number; 3000])).unwrap();
     }
-    let data = home.path().join("store/db");
+    let data = home.path().join("store-1/db");
     let flip = || {
         let mut bytes = fs::read(&data).unwrap();
         bytes[20_000] ^= 1;
@@ -593,9 +606,9 @@ fn a_refusal_that_was_cut_off_begins_again_from_the_copy() {
     let engine = open(home.path()).unwrap();
     engine.commit(put("a", b"1")).unwrap();
     let image = crash_image(home.path());
-    fs::rename(image.path().join("store"), image.path().join("store.copy")).unwrap();
+    fs::rename(image.path().join("store-1"), image.path().join("store.copy")).unwrap();
     let dir = DataDir::lock(image.path()).unwrap();
-    assert!(dir.has_store() && dir.holds_anything());
+    assert!(dir.has_store().unwrap() && dir.holds_anything().unwrap());
     drop(dir);
     assert_eq!(value(&open(image.path()).unwrap(), "a"), Some(b"1".to_vec()));
 }
@@ -611,7 +624,7 @@ fn a_writer_that_panics_stops_the_writes_and_says_so() {
         assert!(!in_second, "a defect, made up by a test");
     });
     let dir = DataDir::lock(home.path()).unwrap();
-    let engine = SledEngine::open_with_hook(dir, STORE, SledOptions::default(), hook).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, OPTIONS, hook).unwrap();
     engine.commit(put("a", b"1")).unwrap();
     assert!(engine.failure().is_none());
     assert!(matches!(engine.commit(put("a", b"2")), Err(CommitError::Store(_))));
@@ -635,7 +648,7 @@ fn groups_never_overlap() {
     let seen = steps.clone();
     let hook: StepHook = Arc::new(move |step| seen.lock().push(step));
     let dir = DataDir::lock(home.path()).unwrap();
-    let engine = SledEngine::open_with_hook(dir, STORE, SledOptions::default(), hook).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, OPTIONS, hook).unwrap();
     thread::scope(|scope| {
         for thread in 0..8 {
             let engine = &engine;
@@ -688,9 +701,9 @@ fn a_start_that_was_cut_off_begins_again_from_the_copy() {
     let engine = open(home.path()).unwrap();
     engine.commit(put("a", b"1")).unwrap();
     let image = crash_image(home.path());
-    fs::rename(image.path().join("store"), image.path().join("store.copy")).unwrap();
-    fs::create_dir(image.path().join("store")).unwrap();
-    fs::write(image.path().join("store/db"), b"half recovered").unwrap();
+    fs::rename(image.path().join("store-1"), image.path().join("store.copy")).unwrap();
+    fs::create_dir(image.path().join("store-1")).unwrap();
+    fs::write(image.path().join("store-1/db"), b"half recovered").unwrap();
     fs::create_dir(image.path().join("store.copy.partial")).unwrap();
     assert_eq!(value(&open(image.path()).unwrap(), "a"), Some(b"1".to_vec()));
     assert!(!image.path().join("store.copy").exists());
@@ -701,8 +714,8 @@ fn a_start_that_was_cut_off_begins_again_from_the_copy() {
 fn a_half_made_store_is_made_again() {
     let home = tempfile::tempdir().unwrap();
     let dir = DataDir::create(home.path()).unwrap();
-    fs::create_dir(home.path().join("store.new")).unwrap();
-    fs::write(home.path().join("store.new/db"), b"half").unwrap();
+    fs::create_dir(home.path().join("store-1")).unwrap();
+    fs::write(home.path().join("store-1/db"), b"half").unwrap();
     SledEngine::create(&dir, STORE).unwrap();
     drop(dir);
     assert!(open(home.path()).is_ok());
@@ -799,7 +812,7 @@ fn after_close_every_call_fails_and_says_so() {
     assert!(matches!(engine.read(&key("a")), Err(StoreError::Failed { .. })));
     assert!(matches!(engine.commit(put("a", b"1")), Err(CommitError::Store(_))));
     assert!(home.path().join("CLEAN").exists());
-    let snapshots = fs::read_dir(home.path().join("store")).unwrap();
+    let snapshots = fs::read_dir(home.path().join("store-1")).unwrap();
     let is_snapshot = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("snap.");
     assert!(snapshots.into_iter().any(|entry| is_snapshot(&entry.unwrap().file_name())));
 }
@@ -809,6 +822,7 @@ enum Act {
     Put(u8, Vec<u8>),
     Remove(u8),
     PutIfAbsent(u8, Vec<u8>),
+    Compact,
     Kill,
     Restart,
 }
@@ -820,6 +834,7 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (0u8..6, value.clone()).prop_map(|(name, value)| Act::Put(name, value)),
         2 => (0u8..6).prop_map(Act::Remove),
         2 => (0u8..6, value).prop_map(|(name, value)| Act::PutIfAbsent(name, value)),
+        1 => Just(Act::Compact),
         1 => Just(Act::Kill),
         1 => Just(Act::Restart),
     ]
@@ -828,7 +843,7 @@ fn act() -> impl Strategy<Value = Act> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// Any sequence of commits, kills and restarts leaves what a plain map holds.
+    /// Any sequence of commits, compactions, kills and restarts leaves what a plain map holds.
     #[test]
     fn the_store_is_a_map(acts in proptest::collection::vec(act(), 1..40)) {
         let mut home = fresh();
@@ -856,6 +871,9 @@ proptest! {
                     revision += u64::from(!model.contains_key(&name));
                     model.entry(name).or_insert(value);
                 }
+                Act::Compact => {
+                    prop_assert_eq!(compaction::compact(running).state, CompactionState::Done);
+                }
                 Act::Kill => {
                     let image = crash_image(home.path());
                     engine = None;
@@ -872,6 +890,7 @@ proptest! {
         let page = engine.scan(&KeyRange::all_heads(), 100).unwrap();
         let held: BTreeMap<_, _> = page.records.into_iter().map(|(key, stored)| (key.secret_path().unwrap().name.to_string(), stored.value)).collect();
         prop_assert_eq!(held, model);
+        prop_assert_eq!(compaction::recorded_live_bytes(&engine), compaction::live_bytes(&engine));
         prop_assert_eq!(engine.revision().get(), revision);
     }
 }
@@ -897,7 +916,6 @@ fn the_longest_names_never_reach_a_blob_file() {
             commit.put(Key::head(&path), b"x".to_vec());
         }
         engine.commit(commit).unwrap();
-        let blobs = fs::read_dir(home.path().join("store/blobs")).unwrap().count();
-        assert_eq!(blobs, 0, "after {number} commits");
+        assert_eq!(blobs(home.path()), 0, "after {number} commits");
     }
 }

@@ -3,19 +3,21 @@
 //! and answers any of them.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use domain::{Anchor, Revision};
 
+use super::compaction::{Compaction, CompactionState, CompactionView, Slice};
+use super::data_dir::DataDir;
 use super::head_file::{Head, HeadFile};
 use super::meta::{Meta, encode_event};
-use super::raw::{Found, Raw, chunks_of};
-use super::reserve::Reserve;
-use super::{Shared, StepHook};
+use super::raw::{Found, Staged, chunks_of};
+use super::tree::Tree;
+use super::{OpenError, Shared, SledOptions, StepHook};
 use crate::engine::{Commit, CommitError, Precondition, StoreError, Stored};
 use crate::key::{Key, KeyRange};
 
@@ -33,9 +35,21 @@ const FIRST_EVENT: u16 = u16::MAX - 1;
 /// `HEAD` is written after each group and synced this often.
 const HEAD_SYNC: Duration = Duration::from_secs(1);
 
+/// The data file is compacted by itself when it is longer than this and than so many times what
+/// lives in it. A new copy takes 2.0 to 2.3 times that already: sled writes each leaf several times.
+const COMPACT_ABOVE_BYTES: u64 = 6 << 20;
+const COMPACT_ABOVE_RATIO: u64 = 3;
+/// And when it has grown by so much, as a ratio, since the last compaction ended or was given up.
+const COMPACT_AFTER_GROWTH: (u64, u64) = (5, 4);
+/// Compactions that begin by themselves take at most one part in so many of the time. The smallest
+/// stores would else be compacted several times a second: sled lets them grow to 10 MiB and no further.
+const COMPACT_SHARE: u32 = 20;
+
 /// What the queue carries.
 pub(super) enum Request {
     Commit(Commit, SyncSender<Result<Revision, CommitError>>),
+    /// Looks whether a compaction is wanted.
+    Wake,
     Stop,
 }
 
@@ -44,20 +58,27 @@ pub(super) enum Request {
 pub(super) enum Step {
     Applied,
     Synced,
+    /// A compaction's copy is whole, and `HEAD` still names the old files.
+    Copied,
+    /// `HEAD` names the copy.
+    Switched,
 }
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) raw: Raw,
-    /// sled's data file, opened once and kept: a reopened descriptor can miss a write-back error.
-    pub(super) data: File,
-    pub(super) reserve: Reserve,
-    /// Where sled would put what it does not sync; it must stay empty.
-    pub(super) blobs: PathBuf,
+    pub(super) dir: Arc<DataDir>,
+    pub(super) tree: Tree,
     pub(super) head: HeadFile,
     pub(super) meta: Meta,
-    pub(super) keep_events: u64,
+    pub(super) options: SledOptions,
     pub(super) hook: StepHook,
+    pub(super) compaction: Option<Compaction>,
+    /// Removes the files that a compaction replaced or gave up.
+    pub(super) removal: Option<JoinHandle<()>>,
+    /// How long the data file was after the last compaction.
+    pub(super) compacted_bytes: u64,
+    /// When the next one may begin by itself.
+    pub(super) rest_until: Instant,
 }
 
 type Reply = SyncSender<Result<Revision, CommitError>>;
@@ -105,28 +126,44 @@ impl Writer {
         let mut head_dirty = false;
         let _guard = Guard(self.shared.clone());
         loop {
-            let first = match carried.take() {
-                Some(queued) => queued,
-                None => match queue.recv_timeout(HEAD_SYNC) {
-                    Ok(Request::Commit(commit, reply)) => (commit, reply),
-                    Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.idle();
-                        head_dirty |= self.note_anchor();
-                        self.sync_head(&mut head_dirty, &mut head_synced);
-                        continue;
-                    }
-                },
+            // A compaction goes on whenever nobody is waiting.
+            let patience = if self.compaction.is_some() { Duration::ZERO } else { HEAD_SYNC };
+            let next = match carried.take() {
+                Some((commit, reply)) => Ok(Request::Commit(commit, reply)),
+                None => queue.recv_timeout(patience),
             };
-            let (group, next, stop) = self.drain(first, queue);
-            carried = next;
-            head_dirty |= self.serve(group);
+            let mut stop = false;
+            match next {
+                Ok(Request::Commit(commit, reply)) => {
+                    let (group, next, stopped) = self.drain((commit, reply), queue);
+                    carried = next;
+                    stop = stopped;
+                    head_dirty |= self.serve(group);
+                }
+                Ok(Request::Wake) => {}
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if self.compaction.is_some() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    self.idle();
+                    head_dirty |= self.note_anchor();
+                }
+            }
             if head_synced.elapsed() >= HEAD_SYNC {
                 self.sync_head(&mut head_dirty, &mut head_synced);
             }
+            self.compact_when_due();
+            if self.shared.compaction_wanted.swap(false, Ordering::Relaxed) {
+                self.begin_compaction();
+            }
+            self.compact_some();
             if stop && carried.is_none() {
                 break;
             }
+        }
+        self.give_compaction_up("the store was closed");
+        if let Some(removal) = self.removal.take() {
+            // What it could not remove, the next start does.
+            let _ = removal.join();
         }
         head_dirty |= self.note_anchor();
         self.sync_head(&mut head_dirty, &mut head_synced);
@@ -157,7 +194,7 @@ impl Writer {
 
     fn head(&self) -> Head {
         let Meta { store, incarnation, revision, anchor, .. } = self.meta;
-        Head { store, incarnation, revision, anchor }
+        Head { store, incarnation, revision, anchor, files: self.tree.number }
     }
 
     fn sync_head(&mut self, dirty: &mut bool, last: &mut Instant) {
@@ -172,8 +209,8 @@ impl Writer {
     /// Between groups sled tidies its file by itself: keep room for that, and look at its results.
     fn idle(&self) {
         // No room is an answer for the next group, not a failure.
-        let _ = self.reserve.ensure(0);
-        match std::fs::read_dir(&self.blobs).map(|mut entries| entries.next().is_some()) {
+        let _ = self.tree.ensure(0);
+        match self.tree.has_blobs() {
             Ok(false) => {}
             Ok(true) => self.shared.fail("sled has moved a node into a blob file"),
             Err(error) => self.shared.fail(&format!("the blob directory cannot be read: {error}")),
@@ -186,8 +223,16 @@ impl Writer {
             refuse(queued, &CommitError::Store(error));
             return false;
         }
-        match self.reserve.ensure(keys) {
+        match self.tree.ensure(keys) {
             Ok(true) => {}
+            Ok(false) if self.compaction.is_some() => {
+                // The copy has the room that the store needs.
+                self.give_compaction_up("the disk is full");
+                if let Some(removal) = self.removal.take() {
+                    let _ = removal.join();
+                }
+                return self.serve(Drained { queued, keys, known });
+            }
             Ok(false) => {
                 refuse(queued, &CommitError::StorageFull);
                 return false;
@@ -291,7 +336,7 @@ impl Writer {
         key: &Key,
     ) -> Result<&'known Found, StoreError> {
         if !known.contains_key(key) {
-            known.insert(key.clone(), self.raw.find(key)?);
+            known.insert(key.clone(), self.tree.raw.find(key)?);
         }
         known.get(key).ok_or(StoreError::Damaged { what: "a record" })
     }
@@ -304,47 +349,52 @@ impl Writer {
             group.records.remove(key);
         }
         self.take_anchor();
-        let mut batch = sled::Batch::default();
+        let copied = self.compaction.as_ref().and_then(Compaction::copied);
+        let mut staged = Staged::new(self.meta.live_bytes, copied);
         let mut old = Vec::with_capacity(group.records.len() + trimmed.len());
         for (key, (stored, origin)) in &group.records {
             let found = self.find(&mut group.known, key)?;
-            let before = self.raw.stage(&mut batch, key, found, stored.as_ref(), *origin)?;
+            let before = self.tree.raw.stage(&mut staged, key, found, stored.as_ref(), *origin)?;
             old.push((key.clone(), before));
         }
         for (key, stored) in trimmed {
-            self.raw.stage_remove(&mut batch, &key)?;
+            self.tree.raw.stage_remove(&mut staged, &key)?;
             old.push((key, Some(stored)));
         }
+        self.meta.live_bytes = staged.live_bytes();
         let revision = self.meta.revision;
         let meta = Stored { value: self.meta.encode(), changed_at: revision, written_at: revision };
-        self.raw.stage_put(&mut batch, &Meta::key(), &meta, (self.meta.revision, u16::MAX))?;
+        staged.put_meta(&Meta::key(), &meta)?;
+        let (batch, copy) = staged.finish();
 
         // sled shows a batch at once. Until it is durable, readers are shown these instead.
         self.shared.publish_overlay(old.into_iter().collect());
-        self.raw.apply(batch)?;
+        self.tree.raw.apply(batch)?;
         (self.hook)(Step::Applied);
-        self.raw.flush()?;
-        rustix::fs::fdatasync(&self.data)
-            .map_err(|error| StoreError::Failed { reason: format!("fdatasync: {error}") })?;
+        self.tree.sync()?;
         let head = self.head();
         self.head
             .write(&head)
             .map_err(|error| StoreError::Failed { reason: format!("HEAD: {error}") })?;
         (self.hook)(Step::Synced);
         self.shared.show(&self.meta);
+        if let Some((batch, keys)) = copy {
+            self.follow(batch, keys);
+        }
         Ok(())
     }
 
     /// The oldest events to be removed with this group, when too many are kept; whole commits, and
     /// never the newest.
     fn trim(&mut self) -> Result<Vec<(Key, Stored)>, StoreError> {
-        if self.meta.log_count <= self.keep_events {
+        if self.meta.log_count <= self.options.keep_events {
             return Ok(Vec::new());
         }
-        let surplus = usize::try_from(self.meta.log_count - self.keep_events).unwrap_or(usize::MAX);
+        let surplus =
+            usize::try_from(self.meta.log_count - self.options.keep_events).unwrap_or(usize::MAX);
         let range = KeyRange::events(self.meta.log_floor);
         let (mut oldest, mut keys): (Vec<(Key, Stored)>, _) = (Vec::new(), 0);
-        for entry in self.raw.range(&range).take(surplus.saturating_add(1)) {
+        for entry in self.tree.raw.range(&range).take(surplus.saturating_add(1)) {
             let (key, stored) = entry?;
             keys += 1 + chunks_of(stored.value.len());
             let another = oldest.first().is_some_and(|(_, old)| old.changed_at < stored.changed_at);
@@ -366,6 +416,148 @@ impl Writer {
     }
 }
 
+/// The writer's part in a compaction.
+impl Writer {
+    /// Begins a compaction when the data file has become too long for what lives in it.
+    fn compact_when_due(&mut self) {
+        let rests = !self.options.compact_by_itself || Instant::now() < self.rest_until;
+        if rests || self.compaction.is_some() {
+            return;
+        }
+        let Ok(bytes) = self.tree.file_bytes() else { return };
+        let (times, over) = COMPACT_AFTER_GROWTH;
+        let due = bytes > COMPACT_ABOVE_BYTES
+            && bytes > self.meta.live_bytes.saturating_mul(COMPACT_ABOVE_RATIO)
+            && bytes > self.compacted_bytes / over * times;
+        if due {
+            self.begin_compaction();
+        }
+    }
+
+    fn begin_compaction(&mut self) {
+        if self.compaction.is_some() {
+            return;
+        }
+        if self.shared.failure().is_some() {
+            return self.compaction_failed("the store has stopped");
+        }
+        if let Some(removal) = self.removal.take() {
+            let _ = removal.join();
+        }
+        let file_bytes = self.tree.file_bytes().unwrap_or_default();
+        {
+            let mut view = self.shared.compaction.lock();
+            *view = CompactionView {
+                state: CompactionState::Running,
+                count: view.count + 1,
+                done_bytes: 0,
+                total_bytes: self.meta.live_bytes.saturating_mul(2),
+                file_bytes_before: file_bytes,
+                file_bytes_after: 0,
+            };
+        }
+        tracing::info!(file_bytes, live_bytes = self.meta.live_bytes, "compaction begins");
+        let began = Instant::now();
+        match Tree::make(&self.dir, self.tree.number + 1, self.options) {
+            Ok(to) => self.compaction = Some(Compaction::new(to, began)),
+            Err(error) => self.compaction_failed(&chain(&error)),
+        }
+    }
+
+    /// Copies or compares a slice of the compaction that is under way.
+    fn compact_some(&mut self) {
+        let Some(compaction) = &mut self.compaction else { return };
+        if self.shared.failure().is_some() {
+            return self.give_compaction_up("the store has stopped");
+        }
+        match compaction.step(&self.tree) {
+            Ok(Slice::More(bytes)) => self.shared.compaction.lock().done_bytes += bytes,
+            Ok(Slice::Equal) => self.switch(),
+            Ok(Slice::Full) => self.give_compaction_up("the disk has no room for the copy"),
+            Err(error) => self.give_compaction_up(&error.to_string()),
+        }
+    }
+
+    fn follow(&mut self, batch: sled::Batch, keys: usize) {
+        let Some(compaction) = &mut self.compaction else { return };
+        match compaction.follow(batch, keys) {
+            Ok(true) => {}
+            Ok(false) => self.give_compaction_up("the disk has no room for the copy"),
+            Err(error) => self.give_compaction_up(&error.to_string()),
+        }
+    }
+
+    /// The copy takes the store's place.
+    fn switch(&mut self) {
+        let Some(compaction) = self.compaction.take() else { return };
+        if let Err(error) = compaction.finish() {
+            self.compaction = Some(compaction);
+            return self.give_compaction_up(&error.to_string());
+        }
+        let began = compaction.began;
+        let old = std::mem::replace(&mut self.tree, compaction.into_copy());
+        (self.hook)(Step::Copied);
+        let head = self.head();
+        // Both say the same, so that it does not matter which one counts after a kill in between. Once
+        // it is unknown which one does, nothing may be written to either.
+        if let Err(error) = self.head.replace(&head) {
+            return self.shared.fail(&format!("HEAD could not be written: {error}"));
+        }
+        (self.hook)(Step::Switched);
+        let raw = self.shared.visible.write().raw.replace(self.tree.raw.clone());
+        drop(raw);
+        let (shared, dir) = (self.shared.clone(), self.dir.clone());
+        let file_bytes = self.tree.file_bytes().unwrap_or_default();
+        self.compacted_bytes = file_bytes;
+        self.rest_until = Instant::now() + began.elapsed() * COMPACT_SHARE;
+        let removal = move || {
+            let removed = old.remove().and_then(|()| dir.sync());
+            let mut view = shared.compaction.lock();
+            match removed {
+                Ok(()) => {
+                    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    tracing::info!(file_bytes, millis, "compaction is done");
+                    view.state = CompactionState::Done;
+                    view.file_bytes_after = file_bytes;
+                    view.done_bytes = view.total_bytes;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the files before compaction are still there; the next start removes them");
+                    view.state = CompactionState::Failed(chain(&error));
+                }
+            }
+        };
+        self.remove_with(removal);
+    }
+
+    /// Removes the copy; the store is as it was.
+    fn give_compaction_up(&mut self, reason: &str) {
+        let Some(compaction) = self.compaction.take() else { return };
+        self.compaction_failed(reason);
+        let copy = compaction.into_copy();
+        let dir = self.dir.clone();
+        self.remove_with(move || {
+            if let Err(error) = copy.remove().and_then(|()| dir.sync()) {
+                tracing::warn!(%error, "the unfinished copy is still there; the next start removes it");
+            }
+        });
+    }
+
+    fn compaction_failed(&mut self, reason: &str) {
+        tracing::warn!(reason, "compaction was given up; the store is as it was");
+        self.shared.compaction.lock().state = CompactionState::Failed(reason.to_owned());
+        // It is tried again by itself when the file has grown.
+        self.compacted_bytes = self.tree.file_bytes().unwrap_or_default();
+    }
+
+    /// Closing a tree takes sled up to half a second, which no commit should wait for.
+    fn remove_with(&mut self, removal: impl FnOnce() + Send + 'static) {
+        let thread = thread::Builder::new().name("store-removal".to_owned()).spawn(removal);
+        // Without a thread the files stay until the next start.
+        self.removal = thread.ok();
+    }
+}
+
 /// What is served together, and how many keys of sled that touches.
 struct Drained {
     queued: Vec<Queued>,
@@ -384,6 +576,7 @@ impl Writer {
         while group.queued.len() < GROUP_COMMITS {
             let (commit, reply) = match queue.try_recv() {
                 Ok(Request::Commit(commit, reply)) => (commit, reply),
+                Ok(Request::Wake) => continue,
                 Ok(Request::Stop) => return (group, None, true),
                 Err(_) => break,
             };
@@ -436,6 +629,12 @@ fn refuse(queued: Vec<Queued>, error: &CommitError) {
     for (_, reply) in queued {
         answer(&reply, Err(error.clone()));
     }
+}
+
+/// An error with what it comes from.
+fn chain(error: &OpenError) -> String {
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// A caller that went away has no use for its answer; the commit stands either way.
