@@ -57,7 +57,9 @@ pub use secret::{
     SecretMetadata, SecretPatch, SecretSpec, SecretStatus, SecretWrite, SecretWriteMetadata,
     SecretWriteSpec, VersionBody, VersionList,
 };
-pub use store::{RollbackWitness, StoreStatus};
+pub use store::{
+    BackupBody, CompactionBody, FindingBody, RollbackWitness, StoreStatus, VerificationBody,
+};
 pub use sync::SyncStatus;
 pub use token::{NarrowingBody, RightBody, TokenBody, TokenList, TokenMinted, TokenWrite, WhoAmI};
 pub use watch::{Bookmark, BookmarkMetadata, WatchLine};

@@ -497,6 +497,37 @@ fn about_the_daemon(table: &mut Table) {
         .tag("daemon")
         .answers::<StoreStatus>("200", "How it stands");
     table
+        .post(
+            paths::COMPACT,
+            "compactStore",
+            "Makes the data files as small as they can be; an administrator's act",
+        )
+        .tag("daemon")
+        .answers::<CompactionBody>(
+            "202",
+            "It is under way; the store's status shows how it stands",
+        );
+    table
+        .post(
+            paths::VERIFY,
+            "verifyStore",
+            "Opens every record and follows every reference; an administrator's act",
+        )
+        .tag("daemon")
+        .answers::<VerificationBody>("200", "What was looked at, and what is wrong");
+    table
+        .get(
+            paths::BACKUP,
+            "backUpStore",
+            "A backup of the store as it is at one moment, sealed; an administrator's act",
+        )
+        .tag("daemon")
+        .query([text(
+            "since",
+            "Only what was written since this resource version, to go on top of a backup of that one",
+        )])
+        .downloads("It is whole when it ends as STORE.md says; `tresor verify` looks");
+    table
         .get(paths::SYNC, "readSyncStatus", "How the worker that projects into Kubernetes stands")
         .tag("daemon")
         .answers::<SyncStatus>("200", "How it stands");
@@ -686,6 +717,14 @@ impl Entry<'_> {
         let line = ObjectBuilder::new().schema_type(Type::String).description(Some(about));
         let content = ContentBuilder::new().schema(Some(line.build())).build();
         let response = ResponseBuilder::new().description("JSON lines").content(LINES, content);
+        self.operation = self.operation.response("200", response.build());
+        self.finish();
+    }
+
+    fn downloads(mut self, about: &str) {
+        let content = ContentBuilder::new().build();
+        let response =
+            ResponseBuilder::new().description(about).content("application/octet-stream", content);
         self.operation = self.operation.response("200", response.build());
         self.finish();
     }

@@ -98,6 +98,12 @@ pub const RENDER: &str = "/tresor/v1/render";
 pub const CONSUMERS: &str = "/tresor/v1/consumers";
 /// Which store it is, and whether it was put back.
 pub const STORE: &str = "/tresor/v1/store";
+/// Makes the data files as small as they can be.
+pub const COMPACT: &str = "/tresor/v1/store/actions/compact";
+/// Opens every record of the store, and follows every reference.
+pub const VERIFY: &str = "/tresor/v1/store/actions/verify";
+/// A backup of the store.
+pub const BACKUP: &str = "/tresor/v1/store/backup";
 /// How the worker that projects stands.
 pub const SYNC: &str = "/tresor/v1/sync";
 /// Lets the worker delete what its brake holds back.

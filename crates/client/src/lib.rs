@@ -6,12 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api::{
-    KeysBody, Problem, ProjectBody, ProjectWrite, ProjectionList, Rendered, RotateAction,
-    RotationBody, SecretBody, SecretData, SecretWrite, WorkloadBody, paths,
+    CompactionBody, KeysBody, Problem, ProjectBody, ProjectWrite, ProjectionList, Rendered,
+    RotateAction, RotationBody, SecretBody, SecretData, SecretWrite, StoreStatus, VerificationBody,
+    WorkloadBody, paths,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -185,6 +187,56 @@ impl Client {
         self.call(Method::POST, paths::RESUME_ROTATION, None::<&()>).await
     }
 
+    /// Which store it is, and how the last compaction stands.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn store(&self) -> Result<StoreStatus, ClientError> {
+        self.call(Method::GET, paths::STORE, None::<&()>).await
+    }
+
+    /// Begins a compaction, unless one is under way.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn compact(&self) -> Result<CompactionBody, ClientError> {
+        self.call(Method::POST, paths::COMPACT, None::<&()>).await
+    }
+
+    /// Opens every record and follows every reference; answers when it is done.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn verify(&self) -> Result<VerificationBody, ClientError> {
+        self.call(Method::POST, paths::VERIFY, None::<&()>).await
+    }
+
+    /// A backup, or what was written since a resource version, part by part. Only a backup that was
+    /// verified to its end is whole.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; that of `take` ends it.
+    pub async fn back_up(
+        &self,
+        since: Option<&str>,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let query = since.map(|since| format!("?since={since}")).unwrap_or_default();
+        let path = format!("{}{query}", paths::BACKUP);
+        let answer = self.request(Method::GET, &path, None::<&()>).await?;
+        if !answer.status().is_success() {
+            return whole(answer).await.map(|_| ());
+        }
+        let mut body = answer.into_body();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| ClientError::Connection(Box::new(error)))?;
+            if let Some(part) = frame.data_ref() {
+                take(part).map_err(|error| ClientError::Answer(Box::new(error)))?;
+            }
+        }
+        Ok(())
+    }
+
     async fn call<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -201,6 +253,15 @@ impl Client {
         path: &str,
         body: Option<&B>,
     ) -> Result<Bytes, ClientError> {
+        whole(self.request(method, path, body).await?).await
+    }
+
+    async fn request<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<Response<Incoming>, ClientError> {
         let bytes = body.map(serde_json::to_vec).transpose();
         let bytes = bytes.map_err(|error| ClientError::Answer(Box::new(error)))?;
         let mut request =
@@ -213,29 +274,33 @@ impl Client {
             let request = request.uri(uri).body(body);
             request.map_err(|_| ClientError::Setting("daemon's address"))
         };
-        let answer = match &self.way {
+        match &self.way {
             Way::Network(http, address) => {
                 let request = complete(request, format!("{address}{path}"))?;
                 let answer = http.request(request).await;
-                answer.map_err(|error| ClientError::Connection(Box::new(error)))?
+                answer.map_err(|error| ClientError::Connection(Box::new(error)))
             }
             Way::Socket(socket) => {
                 // HTTP/1.1 wants a host; nobody looks at this one.
                 let request = request.header(header::HOST, "operator");
                 let request = complete(request, path.to_owned())?;
-                socket::send(socket, request).await.map_err(ClientError::Connection)?
+                socket::send(socket, request).await.map_err(ClientError::Connection)
             }
-        };
-        let refused = !answer.status().is_success();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(ClientError::Connection)?.to_bytes();
-        if !refused {
-            return Ok(body);
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
-            Err(error) => Err(ClientError::Answer(Box::new(error))),
-        }
+    }
+}
+
+/// An answer's whole body, or why the daemon refused.
+async fn whole(answer: Response<Incoming>) -> Result<Bytes, ClientError> {
+    let refused = !answer.status().is_success();
+    let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+    let body = body.map_err(ClientError::Connection)?.to_bytes();
+    if !refused {
+        return Ok(body);
+    }
+    match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
+        Err(error) => Err(ClientError::Answer(Box::new(error))),
     }
 }
 

@@ -43,6 +43,8 @@ pub struct App {
     surfaces: Option<Arc<Mounted>>,
     /// Whether `/metrics` is served beside everything else, and not on an address of its own.
     serves_metrics: bool,
+    /// Held by who reads the whole store.
+    whole_store: Arc<Semaphore>,
 }
 
 /// The worker that projects into Kubernetes, as far as requests reach it.
@@ -103,6 +105,7 @@ impl App {
             unknown: Arc::new(Unknown::default()),
             surfaces: None,
             serves_metrics: true,
+            whole_store: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -149,6 +152,11 @@ impl App {
     pub fn without_metrics(mut self) -> Self {
         self.serves_metrics = false;
         self
+    }
+
+    /// One at a time reads the whole store.
+    pub(crate) const fn whole_store(&self) -> &Arc<Semaphore> {
+        &self.whole_store
     }
 
     pub(crate) fn root_key_source(&self) -> Option<Arc<str>> {

@@ -18,5 +18,5 @@ mod watching;
 
 pub use app::{App, Limits, SyncControl};
 pub use listen::{ListenError, Listener, OperatorSocket};
-pub use native::{keys_body, rotation_body};
+pub use native::{compaction_body, keys_body, rotation_body, verification_body};
 pub use surface::Mounted;

@@ -213,7 +213,7 @@ impl Key {
     }
 
     /// The secret and the number in the key of a payload.
-    pub(crate) fn payload_of(&self) -> Option<(Uid, u64)> {
+    pub fn payload_of(&self) -> Option<(Uid, u64)> {
         let rest = self.0.strip_prefix(&[PAYLOAD])?;
         let (uid, number) = rest.split_first_chunk()?;
         Some((Uid::from_bytes(*uid), u64::from_be_bytes(number.try_into().ok()?)))
@@ -319,6 +319,36 @@ impl KeyRange {
     /// All wrapped data keys.
     pub fn wrapped_keys() -> Self {
         Self::of_kind(WRAPPED_KEYS)
+    }
+
+    /// All payloads.
+    pub fn payloads() -> Self {
+        Self::of_kind(PAYLOAD)
+    }
+
+    /// All bindings.
+    pub fn all_bindings() -> Self {
+        Self::of_kind(BINDING)
+    }
+
+    /// All identities of secrets.
+    pub fn secret_ids() -> Self {
+        Self::of_kind(SECRET_ID)
+    }
+
+    /// All hashes of tokens.
+    pub fn token_hashes() -> Self {
+        Self::of_kind(TOKEN_HASH)
+    }
+
+    /// All names of users, machine accounts and groups.
+    pub fn principal_names() -> Self {
+        Self::of_kind(PRINCIPAL_NAME)
+    }
+
+    /// When each secret was last read and each token last shown.
+    pub fn last_uses() -> Self {
+        Self::of_kind(LAST_USE)
     }
 
     /// The whole change log, as it is stored.

@@ -13,6 +13,7 @@ use crate::render::RenderArgs;
 use crate::root_key::RootSource;
 use crate::rotate::{self, RotateArgs};
 use crate::settings::{Form, Loaded, Setting, Sources, TABLE};
+use crate::whole_store::{BackupArgs, CompactArgs, RestoreArgs, VerifyArgs};
 use crate::{demo, init, logging, serve, slots};
 
 /// A secrets daemon for AI platforms on Kubernetes.
@@ -30,6 +31,12 @@ enum Command {
     /// Read the audit log and hold it against the store; also beside a running daemon.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Write a backup of a store as it is at one moment, while it is used or without a daemon: sealed as
+    /// the store is, with its keyring. Whoever has a root key of now can restore it, and nobody else.
+    Backup(BackupArgs),
+    /// Make the data files as small as they can be, while the store is used or without a daemon. What was
+    /// destroyed or purged before is not in them any more.
+    Compact(CompactArgs),
     /// Show the main job in a minute, with a throw-away daemon and, where found, a cluster.
     Demo,
     /// Make a store and print its first administrator's token, which is shown this once.
@@ -40,6 +47,9 @@ enum Command {
     /// Print the keys of a store, how old they are, and how many records are under each; nothing of it
     /// is secret. In the daemon that has the data directory, or that TRESOR_ADDR names; or without one.
     Keys(KeysArgs),
+    /// Make a store of a backup, in a directory that has none. Resource versions of before are then of
+    /// another incarnation, and whoever comes back with one is told so.
+    Restore(RestoreArgs),
     /// See and change which root keys open the store. The daemon must not be running.
     #[command(subcommand)]
     RootKey(RootKeyCommand),
@@ -50,6 +60,9 @@ enum Command {
     RotateKeys(RotateArgs),
     /// Run the daemon.
     Serve(ServeArgs),
+    /// Open every record of a store and follow every reference, while it is used or without a daemon; or
+    /// check every byte of backups.
+    Verify(VerifyArgs),
 }
 
 #[derive(Subcommand)]
@@ -64,7 +77,7 @@ enum RootKeyCommand {
 
 /// A data directory and the key to it.
 #[derive(Args)]
-struct StoreArgs {
+pub(crate) struct StoreArgs {
     #[command(flatten)]
     settings: StoreSettings,
     /// Ask for the passphrase on the terminal.
@@ -145,6 +158,10 @@ impl Cli {
                 ))
             }
             Command::Audit(command) => command.run(&mut std::io::stdout().lock()),
+            Command::Backup(args) => print(&runtime()?.block_on(args.run())?),
+            Command::Compact(args) => print(&runtime()?.block_on(args.run())?),
+            Command::Verify(args) => print(&runtime()?.block_on(args.run())?),
+            Command::Restore(args) => print(&args.run()?),
             Command::Demo => {
                 logging::start(&Loaded::default().settings, LevelFilter::ERROR);
                 runtime()?.block_on(demo::demo())
@@ -214,7 +231,7 @@ impl AuditSettings {
 }
 
 impl StoreArgs {
-    fn open(&self) -> Result<(Loaded, RootSource), Failure> {
+    pub(crate) fn open(&self) -> Result<(Loaded, RootSource), Failure> {
         let loaded = self.settings.load()?;
         let root = RootSource::configured(&loaded, self.passphrase)?;
         Ok((loaded, root))

@@ -33,6 +33,10 @@ impl Failure {
         Self { message: message.into(), exit_code: USAGE }
     }
 
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: DAMAGED }
+    }
+
     pub(crate) fn unfinished(message: &str) -> Self {
         Self { message: message.to_owned(), exit_code: UNFINISHED }
     }

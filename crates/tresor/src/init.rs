@@ -71,6 +71,10 @@ pub(crate) fn lock_finished(data_dir: &Path) -> Result<DataDir, Failure> {
         return Err(Failure::new(format!("there is no directory {shown}; run: tresor init")));
     }
     let dir = DataDir::lock(data_dir)?;
+    if dir.is_being_restored() {
+        let message = format!("tresor restore was cut off in {shown}; run it again");
+        return Err(Failure::new(message));
+    }
     if dir.is_being_made() {
         let message = format!("tresor init was cut off in {shown}; run it again");
         return Err(Failure::new(message));

@@ -26,5 +26,6 @@ pub mod settings;
 mod slots;
 mod source;
 mod sync_control;
+mod whole_store;
 
 pub use failure::Failure;

@@ -99,6 +99,40 @@ fn bar() -> ProgressBar {
     }
 }
 
+/// How many bytes of something are done, on a terminal; elsewhere nothing is shown.
+pub(crate) struct Bytes(Option<ProgressBar>);
+
+impl Bytes {
+    pub(crate) fn new(what: &str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let template = format!(
+            "{{bar:40}} {{percent:>3}} %  {{bytes}} of {{total_bytes}} {what}  {{bytes_per_sec}}  {{eta}} left"
+        );
+        let bar = ProgressBar::new(0);
+        Self(Some(match ProgressStyle::with_template(&template) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }))
+    }
+
+    pub(crate) fn show(&mut self, done: u64, total: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(total.max(done));
+            bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A rotation as a line for other programs: with records a second, and about how many seconds are left.
 fn with_rate(rotation: &RotationBody, rate: f64) -> String {
     let mut line = serde_json::to_value(rotation).unwrap_or_default();

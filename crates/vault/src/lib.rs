@@ -39,8 +39,10 @@ mod stand_in;
 mod throttle;
 mod tokens;
 mod usage;
+mod verify;
 mod views;
 mod watch;
+mod whole_store;
 mod witness;
 mod workloads;
 mod workspaces;
@@ -77,18 +79,20 @@ pub use secrets::{
 pub use sign_in::{Attempt, SignedIn};
 pub use stand_in::StandIn;
 pub use tokens::{MintedToken, NewHolder, NewToken};
+pub use verify::{Finding, Verification};
 pub use views::{
     AccessView, BoundView, GrantView, ListPage, OrgView, PrincipalView, ProjectView, SecretView,
     TokenView,
 };
 pub use watch::{Happening, Happenings};
+pub use whole_store::next_incarnation;
 pub use witness::{Suspicion, Witness};
 pub use workloads::UsableSecret;
 pub use workspaces::{WorkspaceChange, WorkspaceChanged};
 
 pub use store::{
-    Binding, ChangeKind, ConsumerKind, Head, PrincipalKind, RotationReason, RotationState,
-    VersionInfo, VersionState,
+    Binding, ChangeKind, CompactionState, CompactionView, ConsumerKind, Head, PrincipalKind,
+    RotationReason, RotationState, VersionInfo, VersionState,
 };
 
 /// What the operator decides.

@@ -31,6 +31,7 @@ use crate::surface;
 
 pub(crate) use grant::to as someone;
 pub use keys::{keys_body, rotation_body};
+pub use store::{compaction_body, verification_body};
 
 /// The route table.
 pub(crate) fn routes(app: App) -> Router {
@@ -98,6 +99,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route(paths::RENDER, post(render::render))
         .route(paths::CONSUMERS, get(consumer::list))
         .route(paths::STORE, get(store::show))
+        .route(paths::COMPACT, post(store::compact))
+        .route(paths::VERIFY, post(store::verify))
+        .route(paths::BACKUP, get(store::back_up))
         .route(paths::SYNC, get(sync::show))
         .route(paths::RELEASE_BRAKE, post(sync::release_brake))
         .route(paths::KEYS, get(keys::show))

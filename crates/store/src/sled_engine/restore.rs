@@ -74,6 +74,8 @@ pub struct RestorePlan {
     files: Vec<PathBuf>,
     /// The header of the last one.
     pub header: BackupHeader,
+    /// What is in the last one.
+    pub summary: BackupSummary,
     /// The bytes of all of them.
     pub bytes: u64,
 }
@@ -85,21 +87,21 @@ impl RestorePlan {
     /// # Errors
     /// When one is damaged or does not go on top of the one before it.
     pub fn read(files: &[PathBuf]) -> Result<Self, RestoreError> {
-        let mut last: Option<BackupHeader> = None;
+        let mut last: Option<(BackupHeader, BackupSummary)> = None;
         let mut bytes = 0;
         for file in files {
             let failed = |error| RestoreError::Backup { file: file.clone(), error };
             let (header, summary) = read_backup(&mut open(file)?).map_err(failed)?;
-            belongs(last.as_ref(), &header)
+            belongs(last.as_ref().map(|(header, _)| header), &header)
                 .map_err(|what| RestoreError::Order { file: file.clone(), what })?;
             bytes += summary.bytes;
-            last = Some(header);
+            last = Some((header, summary));
         }
-        let header = last.ok_or_else(|| RestoreError::Order {
+        let (header, summary) = last.ok_or_else(|| RestoreError::Order {
             file: PathBuf::new(),
             what: "name a backup".to_owned(),
         })?;
-        Ok(Self { files: files.to_vec(), header, bytes })
+        Ok(Self { files: files.to_vec(), header, summary, bytes })
     }
 }
 

@@ -447,6 +447,24 @@ impl Engine for Failing {
         self.sled.events_after(after, limit)
     }
 
+    fn begin_compaction(&self) -> Result<store::CompactionView, store::StoreError> {
+        self.sled.begin_compaction()
+    }
+
+    fn compaction(&self) -> store::CompactionView {
+        self.sled.compaction()
+    }
+
+    fn back_up(
+        &self,
+        since: Option<ResourceVersion>,
+        created_at: Timestamp,
+        out: &mut dyn std::io::Write,
+        told: &mut dyn FnMut(u64, u64),
+    ) -> Result<store::BackupSummary, store::BackupError> {
+        self.sled.back_up(since, created_at, out, told)
+    }
+
     fn revisions(&self) -> tokio::sync::watch::Receiver<Revision> {
         self.sled.revisions()
     }
