@@ -106,6 +106,10 @@ impl Connection {
 
     pub(crate) fn receive(&mut self) -> io::Result<Answer> {
         let mut answer = self.head()?;
+        if answer.header("content-type") == Some("application/octet-stream") {
+            self.chunks(&mut answer.body)?;
+            return Ok(answer);
+        }
         if answer.header("transfer-encoding").is_some() {
             let what = "answers that are no watch are never chunked";
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -115,6 +119,21 @@ impl Connection {
         self.reader.read_exact(&mut answer.body)?;
         self.used = Instant::now();
         Ok(answer)
+    }
+
+    /// A download, to its last chunk.
+    fn chunks(&mut self, body: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            let size = self.line()?;
+            let size = usize::from_str_radix(&size, 16).map_err(|_| io::ErrorKind::InvalidData)?;
+            let at = body.len();
+            body.resize(at + size, 0);
+            self.reader.read_exact(&mut body[at..])?;
+            self.line()?;
+            if size == 0 {
+                return Ok(());
+            }
+        }
     }
 
     fn head(&mut self) -> io::Result<Answer> {

@@ -48,7 +48,7 @@ fn an_answer_is_sent_after_the_sync_of_what_it_acknowledges() {
     assert!(answer.text.contains("201"), "{}", answer.text);
     let between = |call: &&Call| call.began > asked && call.began < answer.began;
     let db: Vec<_> =
-        calls.iter().filter(between).filter(|call| call.text.contains("/store/db>")).collect();
+        calls.iter().filter(between).filter(|call| call.text.contains("/store-1/db>")).collect();
     let syncs: Vec<_> =
         db.iter().filter(|call| call.name == "fdatasync" || call.name == "fsync").collect();
     let last_write =

@@ -47,3 +47,4 @@ mod tidy;
 mod tracer;
 mod types;
 mod watch;
+mod whole_store;

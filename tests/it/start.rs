@@ -130,7 +130,7 @@ fn a_damaged_directory_is_refused_and_untouched() {
             refused(&home, 5, "");
             fs::write(&path, good).unwrap();
         }
-        let db = home.data.join("store/db");
+        let db = home.data.join("store-1/db");
         let good = fs::read(&db).unwrap();
         patch(&db, 0, &[0xff; 64]);
         // The ballast holds nothing but room, and finding damage may need it.
@@ -149,7 +149,7 @@ fn what_is_missing_is_named() {
     }
     assert!(!none.data.exists(), "and nothing is made");
     let (home, _) = stopped(true);
-    for part in ["keyring", "HEAD", "store"] {
+    for part in ["keyring", "HEAD", "store-1"] {
         let (path, aside) = (home.data.join(part), home.data.with_extension("aside"));
         fs::rename(&path, &aside).unwrap();
         let ended = run(&mut home.serve());
@@ -164,7 +164,7 @@ fn what_is_missing_is_named() {
 
 #[test]
 fn init_does_not_bury_what_is_left_of_a_store() {
-    for parts in [&["store"][..], &["keyring"], &["HEAD"], &["store", "HEAD"]] {
+    for parts in [&["store-1"][..], &["keyring"], &["HEAD"], &["store-1", "HEAD"]] {
         for clean in [true, false] {
             let (home, _) = stopped(clean);
             for part in parts {
@@ -281,7 +281,7 @@ fn an_unknown_command_or_flag_is_a_usage_error() {
 }
 
 /// How the points of a run are gone through: all of them in the long form, else so many.
-fn each_point(total: usize, wanted: usize, check: impl Fn(usize) + Sync) {
+pub(crate) fn each_point(total: usize, wanted: usize, check: impl Fn(usize) + Sync) {
     let step = if long() { 1 } else { total.div_ceil(wanted).max(1) };
     let points: Vec<_> = (1..=total).step_by(step).collect();
     let next = AtomicUsize::new(0);
@@ -297,7 +297,7 @@ fn each_point(total: usize, wanted: usize, check: impl Fn(usize) + Sync) {
     eprintln!("{} of {total} crash points", points.len());
 }
 
-fn counted() -> Points {
+pub(crate) fn counted() -> Points {
     if long() { Points::All } else { Points::Changes }
 }
 
