@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 use serde_json::{Value, json};
 
 use crate::client::{Actor, opaque, secret, secrets};
@@ -401,6 +402,8 @@ fn one_backup_or_verification_at_a_time() {
         "GET {BACKUP} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n",
         admin.authorization()
     );
+    // The system would else take tens of megabytes on its behalf.
+    setsockopt(idle.stream(), RcvBuf, &(64 << 10)).unwrap();
     idle.send(request.as_bytes()).unwrap();
     wait_until("the place is taken", || admin.post(VERIFY, &json!(null)).status == 503);
     admin.get(BACKUP).problem(503, "busy");
