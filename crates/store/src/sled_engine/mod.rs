@@ -651,4 +651,6 @@ fn sync_files(store: &Path) -> Result<(), OpenError> {
 }
 
 #[cfg(test)]
+mod power_loss;
+#[cfg(test)]
 mod tests;
