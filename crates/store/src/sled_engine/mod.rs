@@ -651,4 +651,8 @@ fn sync_files(store: &Path) -> Result<(), OpenError> {
 }
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod power_loss;
+#[cfg(test)]
 mod tests;
