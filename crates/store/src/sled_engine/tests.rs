@@ -51,8 +51,9 @@ fn copy_tree(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             fs::create_dir(&target).unwrap();
             copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
+        } else if let Err(error) = fs::copy(entry.path(), target) {
+            // A thread of sled's own gives a snapshot its name when it is whole.
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
     }
 }

@@ -58,6 +58,8 @@ pub(super) enum Request {
 pub(super) enum Step {
     Applied,
     Synced,
+    /// A slice of a compaction was copied or compared.
+    Slice,
     /// A compaction's copy is whole, and `HEAD` still names the old files.
     Copied,
     /// `HEAD` names the copy.
@@ -471,7 +473,10 @@ impl Writer {
             return self.give_compaction_up("the store has stopped");
         }
         match compaction.step(&self.tree) {
-            Ok(Slice::More(bytes)) => self.shared.compaction.lock().done_bytes += bytes,
+            Ok(Slice::More(bytes)) => {
+                self.shared.compaction.lock().done_bytes += bytes;
+                (self.hook)(Step::Slice);
+            }
             Ok(Slice::Equal) => self.switch(),
             Ok(Slice::Full) => self.give_compaction_up("the disk has no room for the copy"),
             Err(error) => self.give_compaction_up(&error.to_string()),
