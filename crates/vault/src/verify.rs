@@ -19,7 +19,7 @@ use crate::{Vault, VaultError};
 
 /// How often something is looked at before it counts as wrong.
 const LOOKS: usize = 3;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 20 });
 /// So many findings are told one by one; the others are counted.
 const MAX_TOLD: usize = 100;
 

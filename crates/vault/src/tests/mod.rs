@@ -13,6 +13,7 @@ mod rotation;
 mod secrets;
 mod stand_in;
 mod tokens;
+mod verify;
 mod watch;
 mod whole_store;
 mod witness;
@@ -326,6 +327,8 @@ impl Running {
         let deleted = deleted.iter().map(|head| Key::secret_id(&head.uid.to_string()));
         let ids = ids.chain(deleted).collect::<BTreeSet<_>>();
         assert_eq!(BTreeSet::from_iter(self.keys(0x11)), ids);
+        let verified = self.vault.verify(&self.may(WholeStore), &mut |_| {}).unwrap();
+        assert_eq!(verified.findings, []);
     }
 }
 
