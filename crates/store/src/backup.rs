@@ -402,6 +402,43 @@ fn decode_entries(kind: u8, input: &mut Decoder<'_>) -> Result<Vec<BackupEntry>,
     if entries.is_empty() { Err(Malformed) } else { Ok(entries) }
 }
 
+/// Appends a frame, behind the prologue when it is the first.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn frame(out: &mut Vec<u8>, checksum: &mut Option<u32>, body: &[u8]) {
+    let before = checksum.unwrap_or_else(|| {
+        out.extend(Encoder::default().raw(MAGIC).u16(FORMAT).finish());
+        crc32c::crc32c(out)
+    });
+    let framed = Encoder::default().bytes(body).finish();
+    let after = chained(before, &framed);
+    out.extend(framed);
+    out.extend(after.to_be_bytes());
+    *checksum = Some(after);
+}
+
+/// The bodies of a small backup's frames.
+#[cfg(test)]
+pub(crate) fn sample_bodies() -> [Vec<u8>; 4] {
+    let header = BackupHeader {
+        store: [7; 16],
+        incarnation: Incarnation::new(2),
+        revision: Revision::new(9),
+        since: Some(Revision::new(5)),
+        created_at: Timestamp::from_unix_millis(1),
+        last_event: Revision::new(9),
+        log_floor: Revision::ZERO,
+        log_count: 1,
+        anchor: None,
+        keyring: b"keys".to_vec(),
+    };
+    let key = Key::rotation();
+    let record =
+        Encoder::default().u8(RECORDS).bytes(key.as_bytes()).u64(9).u64(9).bytes(b"v").finish();
+    let kept = Encoder::default().u8(KEPT).bytes(Key::keyring().as_bytes()).u64(3).finish();
+    let end = Encoder::default().u8(END).u64(1).u64(1).finish();
+    [encode_header(&header), record, kept, end]
+}
+
 /// Reads a backup to its end, and so verifies every byte of it.
 ///
 /// # Errors
