@@ -231,7 +231,7 @@ note binary_bytes tresor "$(stat -c %s "$tresor")"
 
 jq -s --arg commit "$(git rev-parse HEAD)" --argjson load_before "$load_before" --argjson seconds "$SECONDS" \
   --arg machine "$(nproc) cores, $(sed -n 's/^model name\t*: //p' /proc/cpuinfo | head -n 1)" \
-  --arg tresor "$("$tresor" --version | cut -d' ' -f2)" --arg openbao "$("$bao" version | sed 's/^OpenBao v\([^,]*\).*/\1/')" \
+  --arg tresor "$("$tresor" --version | cut -d' ' -f2)" --arg openbao "$("$bao" version | sed 's/^OpenBao v\([^ ,]*\).*/\1/')" \
   --arg wrk "$(wrk -v 2>&1 | sed -n 's/^wrk \([^ ]*\).*/\1/p')" --arg linux "$(uname -r)" '
   def by(f): group_by(f) | map({ key: (.[0] | f), value: . }) | from_entries;
   def median: sort | .[length / 2 | floor];
