@@ -157,7 +157,7 @@ fn every_door_has_its_room() {
     for (door, room) in [
         ("aes-gcm", "[\"crypto\"]"),
         ("argon2", "[\"crypto\"]"),
-        ("sled", "[\"store\"]"),
+        ("sled", "[\"benches\", \"store\"]"),
         ("kube", "[\"sync\"]"),
         ("axum", "[\"server\", \"utoipa-swagger-ui\"]"),
         ("store", "[\"benches\", \"tresor\", \"vault\"]"),
@@ -179,16 +179,17 @@ fn the_readme_shows_the_demonstrations_steps() {
     }
 }
 
+fn results(name: &str) -> serde_json::Value {
+    serde_json::from_str(&read(format!("benches/results/{name}.json"))).unwrap()
+}
+
 /// Figures are measured, not remembered.
 #[test]
 fn the_readme_shows_the_measured_figures() {
     let readme = read("README.md");
-    let of = |name: &str| -> serde_json::Value {
-        serde_json::from_str(&read(format!("benches/results/{name}.json"))).unwrap()
-    };
-    let measured = of("measure");
+    let measured = results("measure");
     let figures = measured.as_object().unwrap().values().filter(|figure| figure.is_u64());
-    let rotation = of("rotate");
+    let rotation = results("rotate");
     let rotations = rotation["stores"].as_array().unwrap().iter();
     let rotations = rotations
         .flat_map(|store| [&store["slowest_beside_reads_ms"], &store["median_lost_percent"]]);
@@ -198,4 +199,20 @@ fn the_readme_shows_the_measured_figures() {
         assert!(readme.contains(&format!("\n| {figure} | ")), "README.md does not show {figure}");
     }
     assert!(shown >= 13);
+}
+
+/// The README's table beside OpenBao is `benches/compare.sh --table`, and a target that is missed says so.
+#[test]
+fn the_readme_shows_the_comparison() {
+    let readme = read("README.md");
+    let compared = results("compare");
+    let rows = compared["table"].as_array().unwrap();
+    assert!(rows.len() > 10, "the table has too few rows to mean anything");
+    for row in rows {
+        let what = row["what"].as_str().unwrap();
+        let line =
+            format!("\n| {} | {} | {} | {what} |\n", row["times"], row["tresor"], row["other"]);
+        assert!(readme.contains(&line), "README.md does not show{line}");
+        assert_eq!(row["met"] == false, what.ends_with("**missed**"), "{what}");
+    }
 }
