@@ -239,7 +239,10 @@ fn a_restore_killed_at_any_point_is_made_again() {
         tracer::run(&mut restore(&home), counted(), point, Until::Exit);
         if home.data.join("RESTORING").exists() {
             let refused = run(&mut home.serve());
-            assert!(refused.one_error_line(1).contains("tresor restore was cut off"), "{refused:?}");
+            assert!(
+                refused.one_error_line(1).contains("tresor restore was cut off"),
+                "{refused:?}"
+            );
         }
         let again = run(&mut restore(&home));
         if again.code != Some(0) {

@@ -1,5 +1,6 @@
 //! What every handler shares, and how it gets to the vault.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,14 +209,28 @@ impl App {
             }
             result.map_err(problem)
         });
-        // A panic is a defect of ours; it ends this request and no other.
-        done.await.unwrap_or_else(|_| {
-            Err(Problem::new(
-                ProblemKind::Internal,
-                "The daemon met a defect of its own; see its log.",
-            ))
-        })
+        done.await.unwrap_or_else(|_| Err(defect()))
     }
+
+    /// Runs an act that reads a few records, on the thread that serves the request: handing it to
+    /// another and back costs more than the act. It waits for no commit; at worst a page of the
+    /// store comes from the disk, for which there are more workers than cores.
+    pub(crate) fn look<T>(
+        &self,
+        caller: &Caller,
+        act: impl FnOnce(&Vault, &Actor) -> Result<T, Refused>,
+    ) -> Result<T, Problem> {
+        let look = || {
+            let actor = caller.credential.actor(&self.vault).ok_or_else(unauthorized)?;
+            act(&self.vault, &actor).map_err(problem)
+        };
+        catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| Err(defect()))
+    }
+}
+
+/// A panic is a defect of ours; it ends one request and no other.
+fn defect() -> Problem {
+    Problem::new(ProblemKind::Internal, "The daemon met a defect of its own; see its log.")
 }
 
 impl App {

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
@@ -351,10 +352,15 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    // A worker may wait for the disk while it reads a value: others go on meanwhile.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     // Writers park one blocking thread each while their group becomes durable, and a group takes
-    // 64 of them; readers come on top.
-    let built =
-        tokio::runtime::Builder::new_multi_thread().max_blocking_threads(128).enable_all().build();
+    // 64 of them; others come on top.
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores + 2)
+        .max_blocking_threads(128)
+        .enable_all()
+        .build();
     built.map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))
 }
 

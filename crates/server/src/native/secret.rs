@@ -164,12 +164,10 @@ pub(super) async fn data(
     query: Query,
 ) -> Result<Response, Failure> {
     let version = query.only(&["version"])?.number("version")?;
-    let revealed = app
-        .act(caller, move |vault, actor| {
-            let permit = vault.permit::<Read>(actor, path.clone())?;
-            Ok(vault.reveal(&permit, version)?)
-        })
-        .await?;
+    let revealed = app.look(&caller, |vault, actor| {
+        let permit = vault.permit::<Read>(actor, path)?;
+        Ok(vault.reveal(&permit, version)?)
+    })?;
     let body = SecretData::new(revealed.version, &revealed.payload);
     let about = About::secret(app.vault(), &revealed.secret, Some(revealed.version));
     let version = revealed.secret.resource_version.to_string();

@@ -168,6 +168,9 @@ fn what_was_written_since_goes_on_top_of_the_backup_below() {
     fill(&engine);
     let whole = back_up(&engine, None);
     let first = engine.revision().get();
+    let nothing = back_up(&engine, Some(first));
+    let (_, summary) = read_backup(&mut nothing.as_slice()).unwrap();
+    assert_eq!((summary.records, summary.kept), (0, records(&engine).len() as u64));
     engine.commit(put("s10", &[9; 8000])).unwrap();
     engine.commit(remove("s12")).unwrap();
     let mut silent = Commit::default();
