@@ -50,7 +50,7 @@ fn fill(admin: &Actor) {
 }
 
 fn content(number: usize, version: usize) -> String {
-    format!("secret {number} at {version};").repeat(if number % 5 == 0 { 600 } else { 3 })
+    format!("secret {number} at {version};").repeat(if number.is_multiple_of(5) { 600 } else { 3 })
 }
 
 /// That the store is the one that `fill` left.

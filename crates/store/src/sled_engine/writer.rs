@@ -41,9 +41,12 @@ const COMPACT_ABOVE_BYTES: u64 = 6 << 20;
 const COMPACT_ABOVE_RATIO: u64 = 3;
 /// And when it has grown by so much, as a ratio, since the last compaction ended or was given up.
 const COMPACT_AFTER_GROWTH: (u64, u64) = (5, 4);
-/// Compactions that begin by themselves take at most one part in so many of the time. The smallest
-/// stores would else be compacted several times a second: sled lets them grow to 10 MiB and no further.
-const COMPACT_SHARE: u32 = 20;
+/// A compaction that begins by itself is followed by a rest of so many times its length. The smallest
+/// stores would else be compacted several times a second: sled lets them grow to 10 MiB and little
+/// further. Larger ones it lets grow to ten times what lives in them, within a minute of full load.
+const REST_OF_SMALL: u32 = 20;
+const REST: u32 = 2;
+const SMALL_BYTES: u64 = 16 << 20;
 
 /// What the queue carries.
 pub(super) enum Request {
@@ -514,7 +517,8 @@ impl Writer {
         let (shared, dir) = (self.shared.clone(), self.dir.clone());
         let file_bytes = self.tree.file_bytes().unwrap_or_default();
         self.compacted_bytes = file_bytes;
-        self.rest_until = Instant::now() + began.elapsed() * COMPACT_SHARE;
+        let rest = if file_bytes <= SMALL_BYTES { REST_OF_SMALL } else { REST };
+        self.rest_until = Instant::now() + began.elapsed() * rest;
         let removal = move || {
             let removed = old.remove().and_then(|()| dir.sync());
             let mut view = shared.compaction.lock();
