@@ -14,10 +14,12 @@ trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$home"' EXIT
 
 millis() { date +%s%3N; }
 start() { # sets pid, url and how many milliseconds it took
+  # Else the address of the one before is read, until the file is begun anew.
+  rm -f "$home/out"
   local began; began=$(millis)
   TRESOR_LOG=warn "$tresor" serve --data-dir "$home/data" --root-key-file "$home/key" --listen 127.0.0.1:0 > "$home/out" &
   pid=$!
-  until url=$(sed -n 's/^serving //p' "$home/out") && [ -n "$url" ]; do sleep 0.002; done
+  until url=$(sed -n 's/^serving //p' "$home/out" 2>/dev/null) && [ -n "$url" ]; do sleep 0.002; done
   took=$(( $(millis) - began ))
 }
 stop() { kill "-$1" "$pid"; wait "$pid" 2>/dev/null || true; pid=""; }
