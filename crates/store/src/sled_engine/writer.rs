@@ -553,7 +553,8 @@ impl Writer {
     }
 
     fn compaction_failed(&mut self, reason: &str) {
-        tracing::warn!(reason, "compaction was given up; the store is as it was");
+        // It is no failure where it was simply not done in time, and is told in the status besides.
+        tracing::info!(reason, "compaction was given up; the store is as it was");
         self.shared.compaction.lock().state = CompactionState::Failed(reason.to_owned());
         // It is tried again by itself when the file has grown.
         self.compacted_bytes = self.tree.file_bytes().unwrap_or_default();
