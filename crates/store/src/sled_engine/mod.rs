@@ -528,7 +528,15 @@ impl Engine for SledEngine {
     }
 
     fn compaction(&self) -> CompactionView {
-        self.shared.compaction.lock().clone()
+        let view = self.shared.compaction.lock().clone();
+        match self.failure() {
+            // A writer that met a defect does not come to say so.
+            Some(_) if view.state == CompactionState::Running => {
+                let state = CompactionState::Failed("the store has stopped".to_owned());
+                CompactionView { state, ..view }
+            }
+            _ => view,
+        }
     }
 
     fn back_up(

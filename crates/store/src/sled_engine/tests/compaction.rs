@@ -218,6 +218,20 @@ fn a_copy_that_differs_is_given_up() {
 }
 
 #[test]
+fn a_compaction_that_meets_a_defect_is_told_to_have_failed() {
+    let home = fresh();
+    let hook: StepHook = Arc::new(|step| assert!(step != Step::Slice, "made up by a test"));
+    let dir = DataDir::lock(home.path()).unwrap();
+    let engine = SledEngine::open_with_hook(dir, STORE, OPTIONS, hook).unwrap();
+    fill(&engine);
+    assert!(matches!(compact(&engine).state, CompactionState::Failed(_)));
+    assert!(matches!(engine.commit(put("a", b"1")), Err(CommitError::Store(_))));
+    assert!(engine.begin_compaction().is_err());
+    drop(engine);
+    assert!(value(&open(home.path()).unwrap(), "s1").is_some());
+}
+
+#[test]
 fn a_compaction_that_the_stop_meets_is_given_up_and_leaves_a_clean_store() {
     let home = fresh();
     let engine = open(home.path()).unwrap();
