@@ -303,7 +303,7 @@ fn all_there(admin: &Actor, acknowledged: &[String]) {
     }
 }
 
-fn fill_up(path: &Path) {
+pub(crate) fn fill_up(path: &Path) {
     use std::io::Write;
     let mut file = fs::File::create(path).unwrap();
     for size in [1 << 20, 4096, 1] {
@@ -312,21 +312,21 @@ fn fill_up(path: &Path) {
 }
 
 /// A file system of 32 MiB of its own.
-struct SmallDisk(TempDir);
+pub(crate) struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<Self> {
+    pub(crate) fn mount() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
         let mount = mount.args(["-t", "tmpfs", "-o", "size=32m", "tresor-test"]).arg(dir.path());
         (run(mount).code == Some(0)).then_some(Self(dir))
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().to_owned()
     }
 
-    fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Home {
         Home::at(self.path().join("data"), self.path().join("root.key"))
     }
 }
@@ -339,7 +339,7 @@ impl Drop for SmallDisk {
 }
 
 /// Runs one test again where mounting is allowed: in name spaces of its own.
-fn in_own_namespace(test: &str) {
+pub(crate) fn in_own_namespace(test: &str) {
     const INSIDE: &str = "TRESOR_TESTS_INSIDE";
     let mut unshare = Command::new("unshare");
     unshare

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::client::{Actor, opaque, secret, secrets};
+use crate::durability::{SmallDisk, fill_up, in_own_namespace};
 use crate::harness::{Daemon, Ended, Fresh, Home, fresh, run, skip, wait_until};
 use crate::start::{counted, each_point};
 use crate::tracer::{self, Until};
@@ -401,15 +402,55 @@ fn one_backup_or_verification_at_a_time() {
     for number in 0..48 {
         admin.put(&secret("ml", &format!("s{number}")), &opaque(&"x".repeat(900_000))).expect(201);
     }
-    // A client that does not read holds the place.
+    // A client that does not read behind the first line holds the place.
     let mut idle = crate::client::Connection::open(daemon.address).unwrap();
     let request = format!(
         "GET {BACKUP} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n",
         admin.authorization()
     );
     idle.send(request.as_bytes()).unwrap();
-    wait_until("the place is taken", || admin.post(VERIFY, &json!(null)).status == 503);
+    let mut status = [0; 12];
+    idle.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    admin.post(VERIFY, &json!(null)).problem(503, "busy");
     admin.get(BACKUP).problem(503, "busy");
     drop(idle);
     wait_until("the place is free again", || admin.post(VERIFY, &json!(null)).status == 200);
+}
+
+/// Neither a compaction nor a backup may take the room that the store needs, and both say why they end.
+#[test]
+fn without_room_a_compaction_and_a_backup_are_given_up_and_the_store_goes_on() {
+    let Some(disk) = SmallDisk::mount() else {
+        return in_own_namespace(
+            "whole_store::without_room_a_compaction_and_a_backup_are_given_up_and_the_store_goes_on",
+        );
+    };
+    let home = disk.home();
+    let token = home.init();
+    let daemon = Daemon::start(&mut home.serve());
+    let admin = daemon.actor(&token);
+    admin.make_project("ml");
+    fill(&admin);
+    let filler = disk.path().join("filler");
+    fill_up(&filler);
+    let status = compacted(&admin);
+    assert_eq!(status["state"], "failed", "{status}");
+    let reason = status["reason"].as_str().unwrap();
+    assert!(reason.contains("room") || reason.contains("space"), "{reason}");
+    let refused = on(&home, "compact", &[]);
+    assert!(refused.one_error_line(1).contains("the store is as it was"), "{refused:?}");
+    let target = disk.path().join("backup");
+    let refused = on(&home, "backup", &["--to", text(&target)]);
+    assert!(refused.one_error_line(1).contains("cannot be written"), "{refused:?}");
+    assert!(!target.exists() && !disk.path().join("backup.partial").exists());
+    is_filled(&admin);
+    fs::remove_file(&filler).unwrap();
+    // The audit log looks for room once a second.
+    wait_until("with room there are writes", || {
+        matches!(admin.put(&secret("ml", "more"), &opaque("x")).status, 200 | 201)
+    });
+    daemon.stop();
+    let daemon = Daemon::start(&mut home.serve());
+    is_filled(&daemon.actor(&token));
 }

@@ -301,14 +301,14 @@ fn overwrite(each: u32, bytes: usize, rounds: u32) -> Overwritten {
 /// `TRESOR_TESTS_LONG` overwrites a hundred records a million times.
 #[test]
 fn files_stay_small_however_often_a_few_records_are_overwritten() {
-    let Overwritten { largest, end, compactions, .. } = overwrite(2, 1024, 10_000);
+    let Overwritten { largest, end, compactions, .. } = overwrite(2, 1024, 10_000, 1_000_000);
     assert!(compactions > 0 && end <= 8 << 20, "{end}");
     assert!(largest <= 16 << 20, "{largest}");
 }
 
 #[test]
 fn files_stay_within_four_times_what_lives_in_them_while_it_is_overwritten() {
-    let Overwritten { largest, end, live, compactions } = overwrite(50, 4000, 16_000);
+    let Overwritten { largest, end, live, compactions } = overwrite(50, 4000, 16_000, 160_000);
     assert!(compactions > 0 && end <= 4 * live, "{end} of {live}");
     assert!(largest <= 4 * live, "{largest} of {live}");
 }
