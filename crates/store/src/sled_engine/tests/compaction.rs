@@ -258,9 +258,9 @@ struct Overwritten {
 }
 
 /// Fifty threads overwrite as many records, or a multiple, with values of so many bytes.
-fn overwrite(each: u32, bytes: usize, rounds: u32) -> Overwritten {
-    let rounds =
-        if std::env::var_os("TRESOR_TESTS_LONG").is_some() { 100 * rounds } else { rounds };
+fn overwrite(each: u32, bytes: usize, short: u32, long: u32) -> Overwritten {
+    let is_long = std::env::var_os("TRESOR_TESTS_LONG").is_some();
+    let rounds = if is_long { long } else { short };
     let home = fresh();
     let options = SledOptions { keep_events: 1000, compact_by_itself: true, ..OPTIONS };
     let engine = SledEngine::open(DataDir::lock(home.path()).unwrap(), STORE, options).unwrap();
