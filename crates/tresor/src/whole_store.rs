@@ -240,8 +240,9 @@ impl Partial {
         name.push(".partial");
         let path = PathBuf::from(name);
         let mut options = OpenOptions::new();
-        let made =
-            options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
+        // What a command that was killed has left is no backup, and may be somebody else's to read.
+        let _ = fs::remove_file(&path);
+        let made = options.read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = made.map_err(|error| {
             Failure::new(format!("{} cannot be written: {error}", path.display()))
         })?;

@@ -516,27 +516,25 @@ impl Engine for SledEngine {
         if let Some(error) = self.failure() {
             return Err(error);
         }
-        let mut view = self.shared.compaction.lock();
-        if view.state != CompactionState::Running {
-            view.state = CompactionState::Running;
-            (view.done_bytes, view.total_bytes) = (0, 0);
-            self.shared.compaction_wanted.store(true, Ordering::Relaxed);
-            // A writer that has ended says so with the next call.
-            let _ = self.queue.lock().send(Request::Wake);
-        }
-        Ok(view.clone())
+        // One that is under way may have copied what was removed since: then there is another.
+        self.shared.compaction_wanted.store(true, Ordering::Relaxed);
+        // A writer that has ended says so with the next call.
+        let _ = self.queue.lock().send(Request::Wake);
+        Ok(self.compaction())
     }
 
     fn compaction(&self) -> CompactionView {
-        let view = self.shared.compaction.lock().clone();
-        match self.failure() {
+        let view = self.shared.compaction.lock();
+        let wanted = self.shared.compaction_wanted.load(Ordering::Relaxed);
+        let state = match (self.failure(), &view.state) {
             // A writer that met a defect does not come to say so.
-            Some(_) if view.state == CompactionState::Running => {
-                let state = CompactionState::Failed("the store has stopped".to_owned());
-                CompactionView { state, ..view }
+            (Some(_), CompactionState::Running) => {
+                CompactionState::Failed("the store has stopped".to_owned())
             }
-            _ => view,
-        }
+            (None, _) if wanted => CompactionState::Running,
+            (_, state) => state.clone(),
+        };
+        CompactionView { state, ..view.clone() }
     }
 
     fn back_up(

@@ -157,7 +157,7 @@ impl Writer {
                 self.sync_head(&mut head_dirty, &mut head_synced);
             }
             self.compact_when_due();
-            if self.shared.compaction_wanted.swap(false, Ordering::Relaxed) {
+            if self.shared.compaction_wanted.load(Ordering::Relaxed) {
                 self.begin_compaction();
             }
             self.compact_some();
@@ -440,18 +440,18 @@ impl Writer {
     }
 
     fn begin_compaction(&mut self) {
-        if self.compaction.is_some() {
+        if self.compaction.is_some() || self.removal.as_ref().is_some_and(|one| !one.is_finished())
+        {
             return;
         }
         if self.shared.failure().is_some() {
+            self.shared.compaction_wanted.store(false, Ordering::Relaxed);
             return self.compaction_failed("the store has stopped");
-        }
-        if let Some(removal) = self.removal.take() {
-            let _ = removal.join();
         }
         let file_bytes = self.tree.file_bytes().unwrap_or_default();
         {
             let mut view = self.shared.compaction.lock();
+            self.shared.compaction_wanted.store(false, Ordering::Relaxed);
             *view = CompactionView {
                 state: CompactionState::Running,
                 count: view.count + 1,

@@ -217,6 +217,30 @@ fn a_copy_that_differs_is_given_up() {
     assert_eq!(engine.dir.stores().unwrap(), [(1, home.path().join("store-1"))]);
 }
 
+/// Symptom: bytes that were destroyed before a compaction was asked for stayed in the files. Cause: one that
+/// was under way, and had copied them, was taken for it. Fix: there is another.
+#[test]
+fn a_compaction_that_is_asked_for_during_another_follows_it() {
+    let home = fresh();
+    let asked = Arc::new((Mutex::new(None::<Arc<SledEngine>>), AtomicBool::new(false)));
+    let hook: StepHook = {
+        let asked = asked.clone();
+        Arc::new(move |step| {
+            if let (Step::Slice, Some(engine)) = (step, asked.0.lock().take()) {
+                engine.begin_compaction().unwrap();
+                asked.1.store(true, Ordering::Relaxed);
+            }
+        })
+    };
+    let dir = DataDir::lock(home.path()).unwrap();
+    let engine = Arc::new(SledEngine::open_with_hook(dir, STORE, OPTIONS, hook).unwrap());
+    fill(&engine);
+    *asked.0.lock() = Some(engine.clone());
+    let view = compact(&engine);
+    assert!(asked.1.load(Ordering::Relaxed));
+    assert_eq!((view.state, view.count), (CompactionState::Done, 2));
+}
+
 #[test]
 fn a_compaction_that_meets_a_defect_is_told_to_have_failed() {
     let home = fresh();
