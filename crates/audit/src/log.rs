@@ -254,8 +254,9 @@ impl Open {
         station: &Arc<Station>,
         medium: impl Medium + 'static,
     ) -> Result<(), OpenError> {
+        station.set_medium(Box::new(medium));
         let (shared, station) = (self.shared.clone(), station.clone());
-        self.spawn_thread(name, move || writer::run(&shared, &station, medium))
+        self.spawn_thread(name, move || writer::run(&shared, &station))
     }
 
     fn spawn_thread(

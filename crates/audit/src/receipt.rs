@@ -1,5 +1,6 @@
 //! What an appender holds until a sink has its line.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -29,6 +30,27 @@ pub struct Receipt {
 pub(crate) struct Lane {
     pub(crate) station: Arc<Station>,
     pub(crate) progress: watch::Receiver<Progress>,
+}
+
+impl Lane {
+    fn has(&self, seq: u64) -> bool {
+        self.progress.borrow().written >= seq
+    }
+
+    fn help(&self, seq: u64) {
+        if !self.has(seq) {
+            self.station.help();
+        }
+    }
+}
+
+/// A line that nobody waits for any more is written all the same.
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.as_ref().filter(|file| !file.has(self.seq)) {
+            file.station.wake();
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,6 +107,15 @@ impl Receipt {
     }
 
     async fn within_deadline(mut self, goal: Goal) -> Result<(), Unavailable> {
+        if let Some(file) = &self.file {
+            // Whatever else is ready on this thread comes first, and appends its lines: they are
+            // written together.
+            yield_once().await;
+            file.help(self.seq);
+        }
+        if let Some(verdict) = self.verdict(goal, false) {
+            return verdict;
+        }
         self.announce(goal);
         let deadline = tokio::time::Instant::from_std(self.deadline);
         match tokio::time::timeout_at(deadline, self.reach(goal)).await {
@@ -94,6 +125,9 @@ impl Receipt {
     }
 
     fn blocking(mut self, goal: Goal) -> Result<(), Unavailable> {
+        if let Some(file) = &self.file {
+            file.station.wake();
+        }
         self.announce(goal);
         let deadline = self.deadline;
         match block_until(deadline, self.reach(goal)) {
@@ -148,6 +182,19 @@ impl Receipt {
         }
         if may_come(file) || may_come(stdout) { None } else { Some(Err(Unavailable)) }
     }
+}
+
+/// Completes when it is asked again, behind everything else that is ready.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Completes when a sink has news; a sink that has none to come never completes.

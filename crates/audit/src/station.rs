@@ -1,13 +1,16 @@
-//! Between those who append and a sink's threads: a bounded queue, how far the sink has come, and
-//! whether it can be relied on.
+//! Between those who append and what a sink's lines end up in: a bounded queue, how far the sink has
+//! come, and whether it can be relied on.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::Anchor;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::watch;
+
+use crate::writer::{Medium, Reopened};
 
 /// The most bytes that wait for a sink. One that lags behind further is out.
 const QUEUE_BYTES: usize = 8 << 20;
@@ -19,6 +22,8 @@ const SYNC_WITHIN: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 /// How often an idle sink looks around.
 const IDLE: Duration = Duration::from_secs(1);
+/// How many batches somebody who has a line in the file writes before the file's own thread takes over.
+const HELP: usize = 4;
 
 /// How far a sink has come since it was last admitted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +53,8 @@ impl Kind {
 pub(crate) struct Station {
     pub(crate) kind: Kind,
     deadline: Duration,
+    /// Whoever holds it writes. None until the sink's thread runs.
+    medium: Mutex<Option<Box<dyn Medium>>>,
     queue: Mutex<Queue>,
     wake_writer: Condvar,
     wake_syncer: Condvar,
@@ -110,7 +117,7 @@ pub(crate) enum Next {
     Close,
     Idle,
     Retry,
-    Write(Batch),
+    Write,
 }
 
 /// What its syncer is to do next.
@@ -145,13 +152,21 @@ impl Station {
         Self {
             kind,
             deadline,
+            medium: Mutex::new(None),
             queue: Mutex::new(queue),
             wake_writer: Condvar::new(),
             wake_syncer: Condvar::new(),
         }
     }
 
+    /// Names what the lines end up in.
+    pub(crate) fn set_medium(&self, medium: Box<dyn Medium>) {
+        *self.medium.lock() = Some(medium);
+    }
+
     /// Gives a line to the sink. The answer is where its progress shows, when it can be relied on.
+    /// A line for the file lies there until it is written by whoever waits for it, or by the file's
+    /// thread, which is then to be woken.
     pub(crate) fn push(
         &self,
         line: &[u8],
@@ -172,7 +187,9 @@ impl Station {
         queue.waiting.last = Some(anchor);
         if queue.oldest.is_none() {
             queue.oldest = Some(now);
-            self.wake_writer.notify_one();
+            if self.kind == Kind::Stdout {
+                self.wake_writer.notify_one();
+            }
         }
         relied_on.then(|| queue.progress.subscribe())
     }
@@ -224,6 +241,72 @@ impl Station {
         }
     }
 
+    /// Has the sink's thread write what waits.
+    pub(crate) fn wake(&self) {
+        self.wake_writer.notify_one();
+    }
+
+    /// Writes what waits for the file, on the thread of somebody who has a line there: handing a line
+    /// to another thread and waiting for its answer costs several times what writing it does. Where
+    /// another is writing, that one writes these lines too.
+    pub(crate) fn help(&self) {
+        for _ in 0..HELP {
+            let Some(mut medium) = self.medium.try_lock() else { return };
+            if let Some(batch) = self.take_batch(Queue::is_light) {
+                self.write(&mut medium, batch);
+            }
+            drop(medium);
+            // Who came meanwhile found the medium taken, and relies on this.
+            if self.queue.lock().waiting.last.is_none() {
+                return;
+            }
+        }
+        self.wake();
+    }
+
+    /// Writes what waits, whatever belongs to it.
+    pub(crate) fn write_all(&self) {
+        let mut medium = self.medium.lock();
+        if let Some(batch) = self.take_batch(|_| true) {
+            self.write(&mut medium, batch);
+        }
+    }
+
+    /// Taken and written under one lock, so that lines go out in the order in which they came.
+    fn write(&self, medium: &mut Option<Box<dyn Medium>>, batch: Batch) {
+        let Some(medium) = medium else { return self.fail(&"it has no medium") };
+        match medium.write(&batch, self) {
+            Ok(()) => self.wrote(batch),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn take_batch(&self, wanted: impl Fn(&Queue) -> bool) -> Option<Batch> {
+        let mut queue = self.queue.lock();
+        if queue.state != State::On || queue.waiting.last.is_none() || !wanted(&queue) {
+            return None;
+        }
+        queue.busy = queue.oldest.take();
+        let spare = std::mem::take(&mut queue.spare);
+        let next = Batch { bytes: spare, ..Batch::default() };
+        Some(std::mem::replace(&mut queue.waiting, next))
+    }
+
+    /// Tries to make the medium writable again.
+    pub(crate) fn reopen(&self) -> io::Result<Reopened> {
+        let mut medium = self.medium.lock();
+        let medium = medium.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        medium.reopen(self.anchor(), self)
+    }
+
+    /// Looks whether the medium still is what it was.
+    pub(crate) fn look_around(&self) {
+        let mut medium = self.medium.lock();
+        if let Some(Err(error)) = medium.as_mut().map(|medium| medium.look_around(self)) {
+            self.fail(&error);
+        }
+    }
+
     /// What the sink's writer does next; waits for it.
     pub(crate) fn next(&self) -> Next {
         let mut queue = self.queue.lock();
@@ -231,10 +314,7 @@ impl Station {
         loop {
             let out = queue.state == State::Out;
             if !out && queue.waiting.last.is_some() {
-                queue.busy = queue.oldest.take();
-                let spare = std::mem::take(&mut queue.spare);
-                let next = Batch { bytes: spare, ..Batch::default() };
-                return Next::Write(std::mem::replace(&mut queue.waiting, next));
+                return Next::Write;
             }
             let now = Instant::now();
             if queue.closing {
@@ -257,7 +337,7 @@ impl Station {
     }
 
     /// A batch was written. Another thread may have given the sink up meanwhile.
-    pub(crate) fn wrote(&self, mut batch: Batch) {
+    fn wrote(&self, mut batch: Batch) {
         let mut queue = self.queue.lock();
         queue.busy = None;
         batch.bytes.clear();
@@ -268,8 +348,9 @@ impl Station {
             return;
         }
         queue.written = batch.last;
-        if queue.file.is_some() {
-            queue.unsynced.get_or_insert_with(Instant::now);
+        if queue.file.is_some() && queue.unsynced.is_none() {
+            // From then on the syncer knows until when it waits.
+            queue.unsynced = Some(Instant::now());
             self.wake_syncer.notify_one();
         }
         let written = batch.last.map_or(0, |last| last.seq);
@@ -277,7 +358,7 @@ impl Station {
     }
 
     /// The sink has failed, and is out.
-    pub(crate) fn fail(&self, why: &dyn std::fmt::Display) {
+    fn fail(&self, why: &dyn std::fmt::Display) {
         self.end(&mut self.queue.lock(), why);
     }
 
@@ -378,14 +459,21 @@ impl Station {
         self.wake_syncer.notify_all();
     }
 
-    /// The writer is gone: the syncer may go once everything is durable.
+    /// The writer is gone: the medium is let go of, and the syncer may go once everything is durable.
     pub(crate) fn writer_gone(&self) {
+        drop(self.medium.lock().take());
         self.queue.lock().writer_gone = true;
         self.wake_syncer.notify_all();
     }
 }
 
 impl Queue {
+    /// Whether what waits only has to be written. Beginning a file takes longer, and is not for those
+    /// who serve requests.
+    fn is_light(&self) -> bool {
+        self.waiting.cuts.is_empty()
+    }
+
     /// Whether a line waits for longer than it should.
     fn is_behind(&self, now: Instant, deadline: Duration) -> bool {
         let waits = [self.oldest, self.busy].into_iter().flatten();

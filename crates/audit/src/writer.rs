@@ -1,4 +1,5 @@
-//! The thread of a sink: writes what is queued, and brings the sink back when it was out.
+//! The thread of a sink: writes what is queued and nobody else writes, and brings the sink back when it
+//! was out.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -52,27 +53,22 @@ pub(crate) struct Layout {
 }
 
 /// Runs until the log is closed.
-pub(crate) fn run(shared: &Shared, station: &Station, mut medium: impl Medium) {
+pub(crate) fn run(shared: &Shared, station: &Station) {
     let mut looked = Instant::now();
     loop {
         match station.next() {
             Next::Close => break,
             Next::Idle => shared.checkpoint_if_due(),
-            Next::Retry => match medium.reopen(station.anchor(), station) {
+            Next::Retry => match station.reopen() {
                 Ok(reopened) if reopened.has_room => shared.readmit(station, reopened),
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "an audit sink is still out"),
             },
-            Next::Write(batch) => match medium.write(&batch, station) {
-                Ok(()) => station.wrote(batch),
-                Err(error) => station.fail(&error),
-            },
+            Next::Write => station.write_all(),
         }
         if looked.elapsed() >= LOOK_AROUND {
             looked = Instant::now();
-            if let Err(error) = medium.look_around(station) {
-                station.fail(&error);
-            }
+            station.look_around();
         }
     }
     station.writer_gone();

@@ -273,6 +273,43 @@ fn many_appenders_make_one_chain() {
     assert!(report.lines >= 3200);
 }
 
+/// Whoever waits for a line writes what waits, so that many threads write to one file, and begin the next.
+#[test]
+fn tasks_that_write_for_each_other_make_one_chain() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let home = Home::new();
+    let log = home.open_with(Options { max_file_bytes: 64 << 10, ..home.options() });
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..64)
+            .map(|_| {
+                let log = log.clone();
+                tokio::spawn(async move {
+                    for number in 0..100 {
+                        log.append(&entry(number)).written().await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    log.close().unwrap();
+    let report = home.verify(log.anchor());
+    assert!(report.is_sound(), "{report:?}");
+    assert!(report.lines >= 6400);
+}
+
+#[test]
+fn a_line_whose_writer_went_away_is_written_all_the_same() {
+    let home = Home::new();
+    let log = home.open();
+    let before = home.lines().len();
+    drop(log.append(&entry(1)).written());
+    eventually("it is never written", || home.lines().len() == before + 1);
+}
+
 #[test]
 fn receipts_are_awaited_without_a_thread_each() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
