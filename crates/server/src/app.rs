@@ -25,7 +25,10 @@ const MAX_HASHING: usize = 16;
 
 /// The service behind the routes. Cheap to clone.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
     vault: Arc<Vault>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
@@ -93,7 +96,7 @@ impl App {
         let metrics = Arc::new(Metrics::new(vault.clone(), hub.clone(), others));
         let hashing = Arc::new(Semaphore::new(MAX_HASHING));
         let (audit, audit_file) = (AuditLog::disabled(), None);
-        Self {
+        Self(Arc::new(Inner {
             vault,
             hub,
             metrics,
@@ -107,89 +110,90 @@ impl App {
             surfaces: None,
             serves_metrics: true,
             whole_store: Arc::new(Semaphore::new(1)),
-        }
+        }))
     }
 
     /// The same service, which writes down what it is asked.
     #[must_use]
     pub fn with_audit(mut self, log: Arc<AuditLog>, file: Option<PathBuf>) -> Self {
-        self.audit = log;
-        self.audit_file = file.map(Into::into);
+        let inner = Arc::make_mut(&mut self.0);
+        inner.audit = log;
+        inner.audit_file = file.map(Into::into);
         self
     }
 
     /// The same service, which tells where the root key comes from.
     #[must_use]
     pub fn with_root_key_source(mut self, source: String) -> Self {
-        self.root_key_source = Some(source.into());
+        Arc::make_mut(&mut self.0).root_key_source = Some(source.into());
         self
     }
 
     /// The same service, which answers platforms' clients too.
     #[must_use]
     pub fn with_surfaces(mut self, mounted: Mounted) -> Self {
-        self.surfaces = Some(Arc::new(mounted));
+        Arc::make_mut(&mut self.0).surfaces = Some(Arc::new(mounted));
         self
     }
 
     pub(crate) fn surfaces(&self) -> Option<&Arc<Mounted>> {
-        self.surfaces.as_ref()
+        self.0.surfaces.as_ref()
     }
 
     pub(crate) fn unknown(&self) -> &Unknown {
-        &self.unknown
+        &self.0.unknown
     }
 
-    pub(crate) const fn audit(&self) -> &Arc<AuditLog> {
-        &self.audit
+    pub(crate) fn audit(&self) -> &Arc<AuditLog> {
+        &self.0.audit
     }
 
     pub(crate) fn audit_file(&self) -> Option<Arc<Path>> {
-        self.audit_file.clone()
+        self.0.audit_file.clone()
     }
 
     /// The same service without `/metrics`, which has an address of its own.
     #[must_use]
     pub fn without_metrics(mut self) -> Self {
-        self.serves_metrics = false;
+        Arc::make_mut(&mut self.0).serves_metrics = false;
         self
     }
 
     /// One at a time reads the whole store.
-    pub(crate) const fn whole_store(&self) -> &Arc<Semaphore> {
-        &self.whole_store
+    pub(crate) fn whole_store(&self) -> &Arc<Semaphore> {
+        &self.0.whole_store
     }
 
     pub(crate) fn root_key_source(&self) -> Option<Arc<str>> {
-        self.root_key_source.clone()
+        self.0.root_key_source.clone()
     }
 
     pub(crate) fn vault(&self) -> &Vault {
-        &self.vault
+        &self.0.vault
     }
 
     pub(crate) fn shared_vault(&self) -> Arc<Vault> {
-        self.vault.clone()
+        self.0.vault.clone()
     }
 
-    pub(crate) const fn hub(&self) -> &Arc<Hub> {
-        &self.hub
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.0.hub
     }
 
-    pub(crate) const fn worker(&self) -> &Arc<dyn SyncControl> {
-        &self.worker
+    pub(crate) fn worker(&self) -> &Arc<dyn SyncControl> {
+        &self.0.worker
     }
 
-    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
     }
 
-    pub(crate) const fn serves_metrics(&self) -> bool {
-        self.serves_metrics
+    pub(crate) fn serves_metrics(&self) -> bool {
+        self.0.serves_metrics
     }
 
-    pub(crate) const fn limits(&self) -> &Limits {
-        &self.limits
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// Runs an act on a thread that may block. When the caller's rights changed between decision
@@ -199,7 +203,7 @@ impl App {
         caller: Caller,
         act: impl Fn(&Vault, &Actor) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Problem> {
-        let vault = self.vault.clone();
+        let vault = self.0.vault.clone();
         let done = tokio::task::spawn_blocking(move || {
             // Anew, since the body and the queue may have taken their time.
             let decide = || caller.credential.actor(&vault).ok_or_else(unauthorized);
@@ -214,16 +218,14 @@ impl App {
 
     /// Runs an act that reads a few records, on the thread that serves the request: handing it to
     /// another and back costs more than the act. It waits for no commit; at worst a page of the
-    /// store comes from the disk, for which there are more workers than cores.
+    /// store comes from the disk, for which there are more workers than cores. The caller was identified
+    /// a moment ago, and nothing was waited for since.
     pub(crate) fn look<T>(
         &self,
         caller: &Caller,
         act: impl FnOnce(&Vault, &Actor) -> Result<T, Refused>,
     ) -> Result<T, Problem> {
-        let look = || {
-            let actor = caller.credential.actor(&self.vault).ok_or_else(unauthorized)?;
-            act(&self.vault, &actor).map_err(problem)
-        };
+        let look = || act(&self.0.vault, &caller.actor).map_err(problem);
         catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| Err(defect()))
     }
 }
@@ -240,17 +242,17 @@ impl App {
         &self,
         act: impl FnOnce(&Vault) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
-        let Ok(_place) = self.hashing.clone().try_acquire_owned() else {
+        let Ok(_place) = self.0.hashing.clone().try_acquire_owned() else {
             return Err(VaultError::Overloaded);
         };
-        let vault = self.vault.clone();
+        let vault = self.0.vault.clone();
         let done = tokio::task::spawn_blocking(move || act(&vault)).await;
         done.unwrap_or(Err(VaultError::Overloaded))
     }
 
     /// A place among those who may hash a password.
     pub(crate) fn place_to_hash(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        self.hashing.clone().try_acquire_owned().ok()
+        self.0.hashing.clone().try_acquire_owned().ok()
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 use api::{Problem, ProblemKind};
 use audit::{Entry, Outcome};
 use authz::Actor;
-use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{Method, StatusCode};
@@ -97,9 +97,9 @@ pub(crate) struct Several(pub(crate) Vec<(About, Outcome)>);
 #[derive(Clone)]
 pub(crate) struct WasDenied;
 
-/// The operations of the document, by path and method.
-static OPERATIONS: LazyLock<HashMap<(String, Method), String>> = LazyLock::new(|| {
-    let mut operations = HashMap::new();
+/// The operations of the document, by path, and of each path by method.
+static OPERATIONS: LazyLock<HashMap<String, Vec<(Method, String)>>> = LazyLock::new(|| {
+    let mut operations: HashMap<String, Vec<_>> = HashMap::new();
     for (path, item) in api::openapi().paths.paths {
         for (method, operation) in [
             (Method::GET, item.get),
@@ -109,13 +109,15 @@ static OPERATIONS: LazyLock<HashMap<(String, Method), String>> = LazyLock::new(|
             (Method::DELETE, item.delete),
         ] {
             let name = operation.and_then(|operation| operation.operation_id);
-            operations.extend(name.map(|name| ((path.clone(), method), name)));
+            let named = name.map(|name| (method, name));
+            operations.entry(path.clone()).or_default().extend(named);
         }
     }
     for surface in surfaces::surfaces() {
         for route in surface.routes {
             let name = format!("{}.{}", surface.name, route.operation);
-            operations.insert((route.path.to_owned(), route.method.clone()), name);
+            let of_path = operations.entry(route.path.to_owned()).or_default();
+            of_path.push((route.method.clone(), name));
         }
     }
     operations
@@ -169,7 +171,7 @@ const UNRECORDED: [&str; 3] = [api::paths::HEALTHZ, api::paths::READYZ, api::pat
 ///
 /// What changes something comes to its end on a task of its own: when the client hangs up, the
 /// server lets go of the request, and the change would be made and not written down.
-pub(crate) async fn record(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn record(app: App, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return recorded(app, request, next).await;
     }
@@ -182,16 +184,15 @@ pub(crate) async fn record(State(app): State<App>, request: Request, next: Next)
 }
 
 async fn recorded(app: App, mut request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = match request.method() {
         &Method::HEAD => Method::GET,
         other => other.clone(),
     };
-    let Some(path) = matched.filter(|path| !UNRECORDED.contains(&path.as_str())) else {
-        return next.run(request).await;
-    };
-    let Some(action) = OPERATIONS.get(&(path, method.clone())) else {
-        // A method that the path does not have, or a page of the documentation.
+    let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let matched = matched.filter(|path| !UNRECORDED.contains(path));
+    let operations = matched.and_then(|path| OPERATIONS.get(path)).into_iter().flatten();
+    let Some((_, action)) = operations.into_iter().find(|(of, _)| *of == method) else {
+        // What is not written down, a method that the path does not have, or a page of the documentation.
         return next.run(request).await;
     };
     let uri = request.uri().clone();
@@ -209,10 +210,6 @@ async fn recorded(app: App, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let (mut parts, body) = request.into_parts();
     let names = RawPathParams::from_request_parts(&mut parts, &app).await.ok();
-    let names: Vec<(String, String)> = names
-        .iter()
-        .flat_map(|names| names.iter().map(|(key, value)| (key.to_owned(), value.to_owned())))
-        .collect();
     let response = next.run(Request::from_parts(parts, body)).await;
     let about = response.extensions().get::<About>().cloned().unwrap_or_default();
     let several = response.extensions().get::<Several>().cloned();
@@ -315,11 +312,13 @@ fn tag(response: &Response) -> Option<String> {
 /// there looks empty.
 async fn resource(
     app: &App,
-    names: Vec<(String, String)>,
+    names: Option<RawPathParams>,
     (done, changes): (bool, bool),
 ) -> Option<String> {
-    let one =
-        |wanted: &str| names.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
+    let one = |wanted: &str| {
+        let mut names = names.iter().flatten();
+        names.find(|(key, _)| *key == wanted).map(|(_, value)| value.to_owned())
+    };
     let (org, project, name) = (one("org"), one("project"), one("name"));
     let (principal, id) = (one("principal"), one("id"));
     if let Some(org) = org {

@@ -94,10 +94,9 @@ impl Listener {
 
     /// Serves the metrics and nothing else until `stop` completes.
     pub async fn serve_metrics(self, app: App, stop: impl Future<Output = ()>) {
-        let slots = Arc::new(Semaphore::new(METRICS_REQUESTS));
         let connections = Arc::new(Semaphore::new(METRICS_REQUESTS));
-        let router = metrics_routes(app.clone());
-        let router = router.layer(from_fn_with_state((app, slots), limit));
+        let gate = Gate::new(app.clone(), METRICS_REQUESTS);
+        let router = metrics_routes(app).layer(from_fn_with_state(gate, admit));
         self.accept_until(router, connections, stop).await;
     }
 
@@ -158,13 +157,25 @@ impl Listener {
     }
 }
 
-/// All routes, behind all that comes before them.
+/// All routes, behind all that comes before them. That is one layer: each more costs every request
+/// several allocations.
 fn whole_router(app: App) -> Router {
-    let slots = Arc::new(Semaphore::new(app.limits().requests));
-    let metrics = app.metrics().clone();
-    let router = routes(app.clone()).layer(from_fn_with_state(app.clone(), record));
-    let router = router.layer(from_fn_with_state((app, slots), limit));
-    router.layer(from_fn_with_state(metrics, log))
+    let gate = Gate::new(app.clone(), app.limits().requests);
+    routes(app).layer(from_fn_with_state(gate, front))
+}
+
+/// What comes before every route: it is counted, waits for its turn, and is written down.
+async fn front(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let served = Served::begin(&request);
+    let app = &gate.app;
+    let response = gate.limit(request, |request| record(app.clone(), request, next)).await;
+    served.end(app.metrics(), &response);
+    response
+}
+
+/// The gate alone.
+async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    gate.limit(request, |request| next.run(request)).await
 }
 
 /// The service of one connection: each of its requests knows the other side.
@@ -333,43 +344,66 @@ fn known_method(method: &Method) -> &'static str {
     known.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }
 
-/// Bounds how many requests are in the house at once, each with a body of up to 2 MiB. The others
-/// wait a moment, and are then asked to come again. Probes do not wait: a full house is no reason
-/// to be restarted.
-async fn limit(
-    State((app, slots)): State<(App, Arc<Semaphore>)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics") {
-        return next.run(request).await;
+/// Bounds how many requests are in the house at once, each with a body of up to 2 MiB.
+#[derive(Clone)]
+struct Gate {
+    app: App,
+    slots: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn new(app: App, requests: usize) -> Self {
+        Self { app, slots: Arc::new(Semaphore::new(requests)) }
     }
-    match tokio::time::timeout(QUEUE_TIMEOUT, slots.acquire()).await {
-        Ok(Ok(_slot)) => next.run(request).await,
-        _ => {
-            let detail = "The daemon has more requests than it can hold. Try again.";
-            say(&app, request.uri().path(), Problem::new(ProblemKind::Busy, detail))
+
+    /// Has a request served when it is its turn. What comes when the house is full waits a moment, and is
+    /// then asked to come again. Probes do not wait: a full house is no reason to be restarted.
+    async fn limit<F: Future<Output = Response>>(
+        &self,
+        request: Request,
+        serve: impl FnOnce(Request) -> F,
+    ) -> Response {
+        if matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics") {
+            return serve(request).await;
+        }
+        match tokio::time::timeout(QUEUE_TIMEOUT, self.slots.acquire()).await {
+            Ok(Ok(_slot)) => serve(request).await,
+            _ => {
+                let detail = "The daemon has more requests than it can hold. Try again.";
+                say(&self.app, request.uri().path(), Problem::new(ProblemKind::Busy, detail))
+            }
         }
     }
 }
 
-/// One line a request: the route's pattern, never the path, which a caller may have put a value in.
-async fn log(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = known_method(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let (status, took) = (response.status().as_u16(), started.elapsed());
-    metrics.served(method, route, status, took);
-    tracing::info!(
-        http.method = method,
-        http.route = route,
-        http.status = status,
-        duration_ms = took.as_secs_f64() * 1000.0,
-        "request served"
-    );
-    response
+/// A request that is being served, for the metrics and the log.
+struct Served {
+    started: Instant,
+    method: &'static str,
+    /// The route's pattern, never the path, which a caller may have put a value in.
+    route: Option<MatchedPath>,
+}
+
+impl Served {
+    fn begin(request: &Request) -> Self {
+        let method = known_method(request.method());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { started: Instant::now(), method, route }
+    }
+
+    /// Counts it, and writes one line.
+    fn end(self, metrics: &Metrics, response: &Response) {
+        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
+        let (status, took) = (response.status().as_u16(), self.started.elapsed());
+        metrics.served(self.method, route, status, took);
+        tracing::info!(
+            http.method = self.method,
+            http.route = route,
+            http.status = status,
+            duration_ms = took.as_secs_f64() * 1000.0,
+            "request served"
+        );
+    }
 }
 
 #[cfg(test)]
@@ -390,14 +424,14 @@ mod tests {
     /// More than all socket buffers on the way hold.
     const LARGE: usize = 64 << 20;
 
-    struct Served {
+    struct Serving {
         address: SocketAddr,
         connections: Arc<Semaphore>,
         stop: oneshot::Sender<()>,
         running: JoinHandle<()>,
     }
 
-    async fn serve() -> Served {
+    async fn serve() -> Serving {
         let large = || async { Body::from(Bytes::from(vec![0; LARGE])) };
         let silent = || async {
             Body::from_stream(futures::stream::pending::<Result<Bytes, std::convert::Infallible>>())
@@ -409,7 +443,7 @@ mod tests {
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
         let running = tokio::spawn(listener.accept_until(router, connections.clone(), stopped));
-        Served { address, connections, stop, running }
+        Serving { address, connections, stop, running }
     }
 
     async fn ask(address: SocketAddr, path: &str) -> TcpStream {
@@ -439,7 +473,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_does_not_wait_for_who_has_said_nothing() {
-        let Served { address, connections, stop, running } = serve().await;
+        let Serving { address, connections, stop, running } = serve().await;
         let mut silent = TcpStream::connect(address).await.unwrap();
         while connections.available_permits() > 0 {
             tokio::task::yield_now().await;
@@ -453,18 +487,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_of_an_answer_gives_up_the_connection() {
-        let served = serve().await;
+        let serving = serve().await;
         let begun = tokio::time::Instant::now();
-        let _unread = ask(served.address, "/large").await;
-        let slot = tokio::time::timeout(2 * WRITE_TIMEOUT, served.connections.acquire()).await;
+        let _unread = ask(serving.address, "/large").await;
+        let slot = tokio::time::timeout(2 * WRITE_TIMEOUT, serving.connections.acquire()).await;
         assert!(slot.is_ok(), "the connection is still served");
         assert!(begun.elapsed() >= WRITE_TIMEOUT, "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_with_nothing_to_send_goes_on() {
-        let served = serve().await;
-        let mut quiet = ask(served.address, "/silent").await;
+        let serving = serve().await;
+        let mut quiet = ask(serving.address, "/silent").await;
         let mut rest = Vec::new();
         let ended = tokio::time::timeout(10 * WRITE_TIMEOUT, quiet.read_to_end(&mut rest)).await;
         assert!(ended.is_err(), "{}", String::from_utf8_lossy(&rest));

@@ -1,11 +1,13 @@
 //! What Prometheus is told: counts and times, by route pattern. Never a name, a path or a value.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -27,6 +29,23 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<Labels<3>, Counter>,
     durations: Family<Labels<2>, Histogram, fn() -> Histogram>,
+    /// What has been counted so far, by route: a family would want its labels made for every request.
+    counted: RwLock<HashMap<String, Vec<Counted>>>,
+}
+
+/// The requests of one method to one route that were answered with one status.
+struct Counted {
+    method: &'static str,
+    status: u16,
+    requests: Counter,
+    durations: Histogram,
+}
+
+impl Counted {
+    fn count(&self, took: Duration) {
+        self.requests.inc();
+        self.durations.observe(took.as_secs_f64());
+    }
 }
 
 impl Metrics {
@@ -45,17 +64,30 @@ impl Metrics {
         for collector in others {
             registry.register_collector(collector);
         }
-        Self { registry, requests, durations }
+        Self { registry, requests, durations, counted: RwLock::default() }
     }
 
     /// Counts a request.
     pub(crate) fn served(&self, method: &'static str, route: &str, status: u16, took: Duration) {
-        let route: Cow<'static, str> = route.to_owned().into();
-        let by_route = [("method", method.into()), ("route", route)];
-        let [method, route] = by_route.clone();
-        let status = ("status", status.to_string().into());
-        self.requests.get_or_create(&[method, route, status]).inc();
-        self.durations.get_or_create(&by_route).observe(took.as_secs_f64());
+        let is_it = |counted: &&Counted| counted.method == method && counted.status == status;
+        if let Some(all) = self.counted.read().get(route)
+            && let Some(counted) = all.iter().find(is_it)
+        {
+            return counted.count(took);
+        }
+        let labels = [("method", method.into()), ("route", route.to_owned().into())];
+        let durations = self.durations.get_or_create(&labels).clone();
+        let [method_label, route_label] = labels;
+        let labels = [method_label, route_label, ("status", status.to_string().into())];
+        let requests = self.requests.get_or_create(&labels).clone();
+        let counted = Counted { method, status, requests, durations };
+        counted.count(took);
+        let mut all = self.counted.write();
+        let of_route = all.entry(route.to_owned()).or_default();
+        // Another may have been as fast; both count in the same places.
+        if !of_route.iter().any(|one| is_it(&one)) {
+            of_route.push(counted);
+        }
     }
 
     /// All of them as text.

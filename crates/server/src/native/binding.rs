@@ -48,7 +48,7 @@ pub(super) async fn of_secret(
     _: NoQuery,
     OfSecret(path): OfSecret,
 ) -> Result<Response, Failure> {
-    let view = secret::look(&app, caller, path).await?;
+    let view = secret::look(&app, &caller, path)?;
     let items = view.head.bindings.iter().map(show::binding).collect();
     Ok(json(StatusCode::OK, &BindingList { items }))
 }

@@ -141,7 +141,7 @@ pub(super) async fn show(
     _: NoQuery,
     OfSecret(path): OfSecret,
 ) -> Result<Response, Failure> {
-    let view = look(&app, caller, path).await?;
+    let view = look(&app, &caller, path)?;
     Ok(answer(StatusCode::OK, app.vault(), &view))
 }
 
@@ -152,7 +152,7 @@ pub(super) async fn versions(
     _: NoQuery,
     OfSecret(path): OfSecret,
 ) -> Result<Response, Failure> {
-    let view = look(&app, caller, path).await?;
+    let view = look(&app, &caller, path)?;
     Ok(json(StatusCode::OK, &VersionList { items: show::versions(&view) }))
 }
 
@@ -256,16 +256,12 @@ fn check_name(name: Option<&str>, path: &SecretPath) -> Result<(), Invalid> {
     Ok(())
 }
 
-pub(super) async fn look(
-    app: &App,
-    caller: Caller,
-    path: SecretPath,
-) -> Result<SecretView, Failure> {
-    let looked = app.act(caller, move |vault, actor| {
-        let permit = vault.permit::<List>(actor, path.clone())?;
+pub(super) fn look(app: &App, caller: &Caller, path: SecretPath) -> Result<SecretView, Failure> {
+    let looked = app.look(caller, |vault, actor| {
+        let permit = vault.permit::<List>(actor, path)?;
         Ok(vault.secret(&permit)?)
     });
-    Ok(looked.await?)
+    Ok(looked?)
 }
 
 /// A secret, without values, with its resource version as `ETag`.

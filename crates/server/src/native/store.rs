@@ -1,5 +1,6 @@
 //! `/tresor/v1/store`
 
+use std::error::Error as _;
 use std::io::{self, Write};
 
 use api::{
@@ -129,7 +130,8 @@ pub(super) async fn back_up(
                 );
             }
             Err(error) => {
-                tracing::warn!(%error, "a backup came to no end");
+                let cause = error.source().map(tracing::field::display);
+                tracing::warn!(%error, cause, "a backup came to no end");
                 // What is in the buffer is not worth sending.
                 drop(out.into_parts());
                 let _ = parts.blocking_send(Err(io::Error::other("the backup came to no end")));
