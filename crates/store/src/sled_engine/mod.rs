@@ -171,8 +171,10 @@ impl Shared {
     }
 
     fn fail(&self, reason: &str) {
-        tracing::error!(reason, "the store has stopped taking writes");
-        self.visible.write().failure.get_or_insert_with(|| reason.to_owned());
+        self.visible.write().failure.get_or_insert_with(|| {
+            tracing::error!(reason, "the store has stopped taking writes");
+            reason.to_owned()
+        });
     }
 
     fn failure(&self) -> Option<StoreError> {
@@ -237,6 +239,37 @@ impl Visible {
         let more = records.len() > limit;
         records.truncate(limit);
         Ok((records, more))
+    }
+
+    /// Events after a revision, in whole commits.
+    fn events_after(
+        &self,
+        after: Revision,
+        limit: usize,
+    ) -> Result<Result<EventPage, EventsGone>, StoreError> {
+        if after < self.meta.log_floor {
+            return Ok(Err(EventsGone { oldest: self.meta.log_floor }));
+        }
+        let damaged = |_| StoreError::Damaged { what: "an event" };
+        let mut events: Vec<Event> = Vec::new();
+        let (mut range, mut more) = (KeyRange::events(after), true);
+        // Whole commits only: read on until the commit that the limit cuts is complete.
+        while more {
+            let (records, further) = self.range(&range, limit.max(1))?;
+            more = further;
+            for (key, stored) in records {
+                let (revision, index) = event_position(&key).map_err(damaged)?;
+                let full = events.len() >= limit;
+                if full && events.last().is_some_and(|last| last.revision != revision) {
+                    let through = events.last().map_or(after, |last| last.revision);
+                    return Ok(Ok(EventPage { events, through }));
+                }
+                let (_, bytes) = decode_event(&stored.value).map_err(damaged)?;
+                events.push(Event { revision, index, bytes: bytes.to_vec() });
+                range = range.after(&key);
+            }
+        }
+        Ok(Ok(EventPage { events, through: self.meta.revision.max(after) }))
     }
 }
 
@@ -482,30 +515,8 @@ impl Engine for SledEngine {
         after: Revision,
         limit: usize,
     ) -> Result<Result<EventPage, EventsGone>, StoreError> {
-        let visible = self.shared.visible.read();
-        if after < visible.meta.log_floor {
-            return Ok(Err(EventsGone { oldest: visible.meta.log_floor }));
-        }
-        let damaged = |_| StoreError::Damaged { what: "an event" };
-        let mut events: Vec<Event> = Vec::new();
-        let (mut range, mut more) = (KeyRange::events(after), true);
-        // Whole commits only: read on until the commit that the limit cuts is complete.
-        while more {
-            let (records, further) = visible.range(&range, limit.max(1))?;
-            more = further;
-            for (key, stored) in records {
-                let (revision, index) = event_position(&key).map_err(damaged)?;
-                let full = events.len() >= limit;
-                if full && events.last().is_some_and(|last| last.revision != revision) {
-                    let through = events.last().map_or(after, |last| last.revision);
-                    return Ok(Ok(EventPage { events, through }));
-                }
-                let (_, bytes) = decode_event(&stored.value).map_err(damaged)?;
-                events.push(Event { revision, index, bytes: bytes.to_vec() });
-                range = range.after(&key);
-            }
-        }
-        Ok(Ok(EventPage { events, through: visible.meta.revision.max(after) }))
+        let page = self.shared.visible.read().events_after(after, limit);
+        self.shared.note(page)
     }
 
     fn revisions(&self) -> watch::Receiver<Revision> {
@@ -634,6 +645,20 @@ fn open_sled(path: &Path, options: SledOptions) -> Result<sled::Db, OpenError> {
         }
         Ok(Ok(Err(error))) => Err(damaged(error.to_string())),
         Ok(Err(_)) | Err(_) => Err(damaged("it panicked".to_owned())),
+    }
+}
+
+/// An error with what it comes from.
+fn chain(error: &OpenError) -> String {
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// What an error says, for another one that says what follows from it.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Failed { reason } => reason.clone(),
+        other => other.to_string(),
     }
 }
 
