@@ -12,6 +12,7 @@ mod reserve;
 mod restore;
 mod snapshot;
 mod tree;
+mod waker;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -309,14 +310,10 @@ impl SledEngine {
         let stored =
             Stored { value: meta.encode(), changed_at: Revision::ZERO, written_at: Revision::ZERO };
         let mut staged = Staged::new(0, None);
-        let written = staged
-            .put_meta(&Meta::key(), &stored)
-            .and_then(|()| tree.raw.apply(staged.finish().0))
-            .and_then(|()| tree.raw.flush());
-        written.map_err(|error| OpenError::Damaged { what: error.to_string() })?;
-        let path = tree.path.clone();
-        drop(tree);
-        sync_files(&path)?;
+        let written =
+            staged.put_meta(&Meta::key(), &stored).and_then(|()| tree.raw.apply(staged.finish().0));
+        let closed = tree.close();
+        written.and(closed).map_err(|error| OpenError::Damaged { what: error.to_string() })?;
         let Meta { incarnation, revision, anchor, .. } = meta;
         // With `HEAD` the store is there.
         let head = Head { store, incarnation, revision, anchor, files: FIRST_FILES };
@@ -437,16 +434,19 @@ impl SledEngine {
         let Some(writer) = self.writer.lock().take() else { return Ok(()) };
         let died = writer.join().is_err();
         let failed = self.shared.failure();
-        drop(self.shared.visible.write().raw.take());
+        let raw = self.shared.visible.write().raw.take();
+        let closed = raw.map_or(Ok(()), Raw::close);
         if died || failed.is_some() {
             let what = failed.map_or_else(|| "the writer died".to_owned(), |f| f.to_string());
             return Err(OpenError::Damaged { what });
         }
+        let unclean = |error: StoreError| OpenError::Damaged { what: error.to_string() };
+        closed.map_err(unclean)?;
         let (_, head) = HeadFile::open(&self.dir.head())?;
         let store = self.dir.store(head.files);
         reserve::release_ballast(&self.dir)?;
-        drop(recover(&self.dir, &head, self.options)?);
-        sync_files(&store)?;
+        let (raw, _) = recover(&self.dir, &head, self.options)?;
+        Tree::new(&self.dir, head.files, raw)?.close().map_err(unclean)?;
         clean::write(&self.dir, &store)?;
         reserve::take_ballast(&self.dir);
         Ok(())
@@ -577,10 +577,10 @@ fn recover(dir: &DataDir, head: &Head, options: SledOptions) -> Result<(Raw, Met
     let store = dir.store(head.files);
     recovery::copy_aside(dir, &store)?;
     match open_and_check(&store, head, options, Depth::Everything) {
-        Ok(opened) => {
-            recovery::discard_copy(dir)?;
-            Ok(opened)
-        }
+        Ok((raw, meta)) => match recovery::discard_copy(dir) {
+            Ok(()) => Ok((raw, meta)),
+            Err(error) => Err(raw.close_after(error)),
+        },
         Err(error) => {
             recovery::put_back(dir, &store)?;
             Err(error)
@@ -601,7 +601,10 @@ fn open_and_check(
         let what = "sled panicked while its records were read".to_owned();
         Err(OpenError::Damaged { what })
     });
-    checked.map(|meta| (raw, meta))
+    match checked {
+        Ok(meta) => Ok((raw, meta)),
+        Err(error) => Err(raw.close_after(error)),
+    }
 }
 
 /// sled moves a node of more than a quarter of a segment into a blob file, which it never syncs. Of
