@@ -336,12 +336,18 @@ impl SledEngine {
         options: SledOptions,
         hook: StepHook,
     ) -> Result<Self, OpenError> {
-        let (head_file, head) = HeadFile::open(&dir.head())?;
+        let (mut head_file, head) = HeadFile::open(&dir.head())?;
         if head.store != store {
             let what = "HEAD and the keyring belong to different stores".to_owned();
             return Err(OpenError::Damaged { what });
         }
         let store = dir.store(head.files);
+        if dir.stores()?.len() > 1 {
+            // What goes now may be what `HEAD` names on the disk, if the sync failed that was to make
+            // it name the other one.
+            let unwritten = |error| OpenError::io("write", &dir.head(), error);
+            head_file.replace(&head).map_err(unwritten)?;
+        }
         recovery::settle(&dir, &store)?;
         let clean = clean::take(&dir, &store)?;
         reserve::release_ballast(&dir)?;
