@@ -113,11 +113,26 @@ pub enum OpenError {
         /// The format that this release reads.
         supported: u16,
     },
+    /// Its file system takes no writes. Opening a store writes to it.
+    #[error(
+        "cannot {operation} {}: its file system is read-only; if it was not mounted so, the kernel's log tells what failed; make it writable (`mount -o remount,rw`) and start again",
+        path.display()
+    )]
+    ReadOnly {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+    },
 }
 
 impl OpenError {
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { operation, path: path.to_owned(), source }
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            return Self::ReadOnly { operation, path };
+        }
+        Self::Io { operation, path, source }
     }
 }
 

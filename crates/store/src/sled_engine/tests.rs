@@ -16,6 +16,7 @@ use crate::record::{Change, ChangeKind, ChangeView, ChangedObject, WrappedKeys};
 
 mod backup;
 mod compaction;
+mod read_only;
 
 const STORE: [u8; 16] = *b"0123456789abcdef";
 /// A compaction that begins by itself would remove files while an image of them is made.

@@ -68,7 +68,7 @@ fn a_power_cut_at_any_call_loses_nothing_that_was_acknowledged() {
 }
 
 /// Says that a test did not run, which is a failure where everything must run.
-fn skip(reason: &str) {
+pub(super) fn skip(reason: &str) {
     assert!(std::env::var_os("TRESOR_TESTS_COMPLETE").is_none(), "cannot run: {reason}");
     eprintln!("SKIPPED: {reason}");
 }
