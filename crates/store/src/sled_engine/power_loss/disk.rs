@@ -174,6 +174,8 @@ pub(super) struct Disk {
     /// The calls that changed something here, or made it sure, or told something.
     concerned: HashSet<usize>,
     pub(super) marks: Vec<String>,
+    /// The files of which a write or a sync has failed.
+    failed: HashSet<Node>,
 }
 
 impl Disk {
@@ -189,6 +191,7 @@ impl Disk {
             marks_handle: None,
             concerned: HashSet::new(),
             marks: Vec::new(),
+            failed: HashSet::new(),
         };
         for (name, entry) in &image.0 {
             let content = match entry {
@@ -209,6 +212,13 @@ impl Disk {
         self.concerned.contains(&call)
     }
 
+    /// Whether a write or a sync of a file has failed.
+    pub(super) fn has_failed(&self, path: &str) -> bool {
+        let place = self.place(ROOT, path);
+        let node = place.and_then(|(directory, name)| self.now(directory).get(&name));
+        node.is_some_and(|node| self.failed.contains(node))
+    }
+
     /// Takes the next event.
     pub(super) fn take(&mut self, trace: &Trace, event: Event) {
         match event {
@@ -226,6 +236,9 @@ impl Disk {
 
     fn begin(&mut self, number: usize, call: &Call) {
         if call.failed {
+            if let "pwrite64" | "fsync" | "fdatasync" = call.name.as_str() {
+                self.failed.extend(self.handle(call, 0).map(|handle| handle.node));
+            }
             if let "fsync" | "fdatasync" = call.name.as_str() {
                 self.give_up(call);
             }
