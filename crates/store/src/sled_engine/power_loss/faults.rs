@@ -183,6 +183,6 @@ fn meet_once(
         left.check(&history).map_err(|what| format!("{what}, after a power cut {when}\n{shown}"))
     };
     let at_once = check(&recording, "at once");
-    recording.run(Process::Third, seed, Size(1), None)?;
+    recording.run(Process::Again, seed, Size(5), None)?;
     Ok(at_once.and_then(|()| check(&recording, "after the next start")).map(|()| met))
 }

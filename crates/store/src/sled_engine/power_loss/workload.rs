@@ -35,6 +35,8 @@ const DOOMED: u64 = 99;
 const AFTER: u64 = 100;
 /// The lane of what is written on a disk that fails.
 const FAILING: u64 = 101;
+/// The lane of who goes on when it no longer does.
+const AGAIN: u64 = 102;
 /// How many commits there are in the store on a disk that fails, before it does.
 pub(super) const FILLED: usize = 40;
 /// So small that what is read comes from the disk.
@@ -436,6 +438,8 @@ pub(super) enum Process {
     Third,
     /// Recovers from that, and stops.
     Fourth,
+    /// Goes on with what [`Process::Failing`] left, and is killed.
+    Again,
     /// Goes on with a store that [`fill`] made, on a disk that fails somewhere.
     Failing,
     /// As [`Process::Failing`], where the store once cannot be read.
@@ -486,6 +490,7 @@ fn the_recorded_process() {
         "Third" => running.third(),
         "Fourth" => running.open().close().unwrap(),
         "After" => running.after(),
+        "Again" => running.again(),
         "Failing" => running.failing(Reads::Served, false),
         "FailingRead" => running.failing(Reads::ServedAgain, true),
         "FailingReads" => running.failing(Reads::Refused, true),
@@ -612,6 +617,15 @@ impl Running {
         self.compact_beside(&engine, || self.commit(&engine, AFTER, &mut commits));
         self.commit(&engine, AFTER, &mut commits);
         engine.close().unwrap();
+    }
+
+    fn again(self) {
+        let engine = self.open();
+        let mut commits = Lane::new(self.seed, AGAIN);
+        for _ in 0..self.size {
+            self.commit(&engine, AGAIN, &mut commits);
+        }
+        std::process::exit(0);
     }
 
     /// Does everything that a store does, for as long as its disk lets it, and holds what it answers
