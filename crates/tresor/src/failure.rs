@@ -85,7 +85,7 @@ impl From<OpenError> for Failure {
             OpenError::Damaged { .. }
             | OpenError::NewerFormat { .. }
             | OpenError::OlderFormat { .. } => DAMAGED,
-            OpenError::Io { .. } => GENERAL,
+            OpenError::Io { .. } | OpenError::ReadOnly { .. } => GENERAL,
         };
         Self { message: chain(&error), exit_code }
     }

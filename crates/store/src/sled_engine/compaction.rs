@@ -74,6 +74,8 @@ pub(super) enum Slice {
     Equal,
     /// The disk has no room for the copy.
     Full,
+    /// The store, and not the copy, met an error.
+    Unreadable(StoreError),
 }
 
 impl Compaction {
@@ -118,7 +120,10 @@ impl Compaction {
         let mut batch = sled::Batch::default();
         let mut slice = Extent::default();
         for entry in from.raw.behind(self.through.as_deref()) {
-            let (key, value) = entry?;
+            let (key, value) = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Ok(Slice::Unreadable(error)),
+            };
             let full = slice.add(&key, &value);
             batch.insert(key, value);
             if full {
@@ -145,7 +150,10 @@ impl Compaction {
         let mut copies = self.to.raw.behind(self.through.as_deref());
         let mut slice = Extent::default();
         for entry in from.raw.behind(self.through.as_deref()) {
-            let (key, value) = entry?;
+            let (key, value) = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Ok(Slice::Unreadable(error)),
+            };
             let full = slice.add(&key, &value);
             if copies.next().transpose()? != Some((key, value)) {
                 return Err(differs());

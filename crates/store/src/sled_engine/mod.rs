@@ -12,6 +12,7 @@ mod reserve;
 mod restore;
 mod snapshot;
 mod tree;
+mod waker;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -112,11 +113,26 @@ pub enum OpenError {
         /// The format that this release reads.
         supported: u16,
     },
+    /// Its file system takes no writes. Opening a store writes to it.
+    #[error(
+        "cannot {operation} {}: its file system is read-only; if it was not mounted so, the kernel's log tells what failed; make it writable (`mount -o remount,rw`) and start again",
+        path.display()
+    )]
+    ReadOnly {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+    },
 }
 
 impl OpenError {
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { operation, path: path.to_owned(), source }
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            return Self::ReadOnly { operation, path };
+        }
+        Self::Io { operation, path, source }
     }
 }
 
@@ -171,8 +187,10 @@ impl Shared {
     }
 
     fn fail(&self, reason: &str) {
-        tracing::error!(reason, "the store has stopped taking writes");
-        self.visible.write().failure.get_or_insert_with(|| reason.to_owned());
+        self.visible.write().failure.get_or_insert_with(|| {
+            tracing::error!(reason, "the store has stopped taking writes");
+            reason.to_owned()
+        });
     }
 
     fn failure(&self) -> Option<StoreError> {
@@ -238,6 +256,37 @@ impl Visible {
         records.truncate(limit);
         Ok((records, more))
     }
+
+    /// Events after a revision, in whole commits.
+    fn events_after(
+        &self,
+        after: Revision,
+        limit: usize,
+    ) -> Result<Result<EventPage, EventsGone>, StoreError> {
+        if after < self.meta.log_floor {
+            return Ok(Err(EventsGone { oldest: self.meta.log_floor }));
+        }
+        let damaged = |_| StoreError::Damaged { what: "an event" };
+        let mut events: Vec<Event> = Vec::new();
+        let (mut range, mut more) = (KeyRange::events(after), true);
+        // Whole commits only: read on until the commit that the limit cuts is complete.
+        while more {
+            let (records, further) = self.range(&range, limit.max(1))?;
+            more = further;
+            for (key, stored) in records {
+                let (revision, index) = event_position(&key).map_err(damaged)?;
+                let full = events.len() >= limit;
+                if full && events.last().is_some_and(|last| last.revision != revision) {
+                    let through = events.last().map_or(after, |last| last.revision);
+                    return Ok(Ok(EventPage { events, through }));
+                }
+                let (_, bytes) = decode_event(&stored.value).map_err(damaged)?;
+                events.push(Event { revision, index, bytes: bytes.to_vec() });
+                range = range.after(&key);
+            }
+        }
+        Ok(Ok(EventPage { events, through: self.meta.revision.max(after) }))
+    }
 }
 
 /// A store on this machine's disk.
@@ -276,14 +325,10 @@ impl SledEngine {
         let stored =
             Stored { value: meta.encode(), changed_at: Revision::ZERO, written_at: Revision::ZERO };
         let mut staged = Staged::new(0, None);
-        let written = staged
-            .put_meta(&Meta::key(), &stored)
-            .and_then(|()| tree.raw.apply(staged.finish().0))
-            .and_then(|()| tree.raw.flush());
-        written.map_err(|error| OpenError::Damaged { what: error.to_string() })?;
-        let path = tree.path.clone();
-        drop(tree);
-        sync_files(&path)?;
+        let written =
+            staged.put_meta(&Meta::key(), &stored).and_then(|()| tree.raw.apply(staged.finish().0));
+        let closed = tree.close();
+        written.and(closed).map_err(|error| OpenError::Damaged { what: error.to_string() })?;
         let Meta { incarnation, revision, anchor, .. } = meta;
         // With `HEAD` the store is there.
         let head = Head { store, incarnation, revision, anchor, files: FIRST_FILES };
@@ -306,12 +351,18 @@ impl SledEngine {
         options: SledOptions,
         hook: StepHook,
     ) -> Result<Self, OpenError> {
-        let (head_file, head) = HeadFile::open(&dir.head())?;
+        let (mut head_file, head) = HeadFile::open(&dir.head())?;
         if head.store != store {
             let what = "HEAD and the keyring belong to different stores".to_owned();
             return Err(OpenError::Damaged { what });
         }
         let store = dir.store(head.files);
+        if dir.stores()?.len() > 1 {
+            // What goes now may be what `HEAD` names on the disk, if the sync failed that was to make
+            // it name the other one.
+            let unwritten = |error| OpenError::io("write", &dir.head(), error);
+            head_file.replace(&head).map_err(unwritten)?;
+        }
         recovery::settle(&dir, &store)?;
         let clean = clean::take(&dir, &store)?;
         reserve::release_ballast(&dir)?;
@@ -404,16 +455,19 @@ impl SledEngine {
         let Some(writer) = self.writer.lock().take() else { return Ok(()) };
         let died = writer.join().is_err();
         let failed = self.shared.failure();
-        drop(self.shared.visible.write().raw.take());
+        let raw = self.shared.visible.write().raw.take();
+        let closed = raw.map_or(Ok(()), Raw::close);
         if died || failed.is_some() {
             let what = failed.map_or_else(|| "the writer died".to_owned(), |f| f.to_string());
             return Err(OpenError::Damaged { what });
         }
+        let unclean = |error: StoreError| OpenError::Damaged { what: error.to_string() };
+        closed.map_err(unclean)?;
         let (_, head) = HeadFile::open(&self.dir.head())?;
         let store = self.dir.store(head.files);
         reserve::release_ballast(&self.dir)?;
-        drop(recover(&self.dir, &head, self.options)?);
-        sync_files(&store)?;
+        let (raw, _) = recover(&self.dir, &head, self.options)?;
+        Tree::new(&self.dir, head.files, raw)?.close().map_err(unclean)?;
         clean::write(&self.dir, &store)?;
         reserve::take_ballast(&self.dir);
         Ok(())
@@ -482,30 +536,8 @@ impl Engine for SledEngine {
         after: Revision,
         limit: usize,
     ) -> Result<Result<EventPage, EventsGone>, StoreError> {
-        let visible = self.shared.visible.read();
-        if after < visible.meta.log_floor {
-            return Ok(Err(EventsGone { oldest: visible.meta.log_floor }));
-        }
-        let damaged = |_| StoreError::Damaged { what: "an event" };
-        let mut events: Vec<Event> = Vec::new();
-        let (mut range, mut more) = (KeyRange::events(after), true);
-        // Whole commits only: read on until the commit that the limit cuts is complete.
-        while more {
-            let (records, further) = visible.range(&range, limit.max(1))?;
-            more = further;
-            for (key, stored) in records {
-                let (revision, index) = event_position(&key).map_err(damaged)?;
-                let full = events.len() >= limit;
-                if full && events.last().is_some_and(|last| last.revision != revision) {
-                    let through = events.last().map_or(after, |last| last.revision);
-                    return Ok(Ok(EventPage { events, through }));
-                }
-                let (_, bytes) = decode_event(&stored.value).map_err(damaged)?;
-                events.push(Event { revision, index, bytes: bytes.to_vec() });
-                range = range.after(&key);
-            }
-        }
-        Ok(Ok(EventPage { events, through: visible.meta.revision.max(after) }))
+        let page = self.shared.visible.read().events_after(after, limit);
+        self.shared.note(page)
     }
 
     fn revisions(&self) -> watch::Receiver<Revision> {
@@ -566,10 +598,10 @@ fn recover(dir: &DataDir, head: &Head, options: SledOptions) -> Result<(Raw, Met
     let store = dir.store(head.files);
     recovery::copy_aside(dir, &store)?;
     match open_and_check(&store, head, options, Depth::Everything) {
-        Ok(opened) => {
-            recovery::discard_copy(dir)?;
-            Ok(opened)
-        }
+        Ok((raw, meta)) => match recovery::discard_copy(dir) {
+            Ok(()) => Ok((raw, meta)),
+            Err(error) => Err(raw.close_after(error)),
+        },
         Err(error) => {
             recovery::put_back(dir, &store)?;
             Err(error)
@@ -590,7 +622,10 @@ fn open_and_check(
         let what = "sled panicked while its records were read".to_owned();
         Err(OpenError::Damaged { what })
     });
-    checked.map(|meta| (raw, meta))
+    match checked {
+        Ok(meta) => Ok((raw, meta)),
+        Err(error) => Err(raw.close_after(error)),
+    }
 }
 
 /// sled moves a node of more than a quarter of a segment into a blob file, which it never syncs. Of
@@ -634,6 +669,20 @@ fn open_sled(path: &Path, options: SledOptions) -> Result<sled::Db, OpenError> {
         }
         Ok(Ok(Err(error))) => Err(damaged(error.to_string())),
         Ok(Err(_)) | Err(_) => Err(damaged("it panicked".to_owned())),
+    }
+}
+
+/// An error with what it comes from.
+fn chain(error: &OpenError) -> String {
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// What an error says, for another one that says what follows from it.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Failed { reason } => reason.clone(),
+        other => other.to_string(),
     }
 }
 

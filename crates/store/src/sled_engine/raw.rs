@@ -5,9 +5,11 @@
 //! value above 4 KiB ever reaches it, so no leaf gets there.
 
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::{Decoder, Encoder, Revision};
 
+use super::waker::Waker;
 use crate::engine::{StoreError, Stored};
 use crate::key::{CHUNK, Key, KeyRange};
 
@@ -33,11 +35,11 @@ struct Chunks {
 
 /// The tree.
 #[derive(Clone)]
-pub(super) struct Raw(sled::Db);
+pub(super) struct Raw(sled::Db, Waker);
 
 impl Raw {
-    pub(super) const fn new(db: sled::Db) -> Self {
-        Self(db)
+    pub(super) fn new(db: sled::Db) -> Self {
+        Self(db, Waker::new())
     }
 
     pub(super) fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
@@ -108,7 +110,26 @@ impl Raw {
 
     /// Hands sled's buffers to the system. Not durable by itself: it ends in `sync_file_range`.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
-        self.0.flush().map(|_| ()).map_err(failed)
+        self.1.flush(&self.0).map(|_| ()).map_err(failed)
+    }
+
+    /// Lets go of the tree, and tells what sled cannot: closing it ends in an `fsync`, and sled panics
+    /// when that fails.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        // What is left to write is written here, where somebody looks after it.
+        let flushed = self.flush();
+        let closed = catch_unwind(AssertUnwindSafe(|| drop(self)));
+        let panicked =
+            |_| StoreError::Failed { reason: "sled panicked as it was closed".to_owned() };
+        flushed.and(closed.map_err(panicked))
+    }
+
+    /// As [`Raw::close`], where there is another error to tell.
+    pub(super) fn close_after<E>(self, error: E) -> E {
+        if let Err(also) = self.close() {
+            tracing::warn!(error = %also, "a store that is not used could not be closed");
+        }
+        error
     }
 
     fn assemble(&self, bytes: &[u8]) -> Result<Stored, StoreError> {

@@ -1,8 +1,14 @@
-//! The copy that stands ready while sled recovers.
+//! The files that stand ready while sled recovers.
 //!
 //! Opening rewrites sled's files, and trusts them. So after an unclean stop they are copied first
-//! (a reflink where the file system has them), and the copy goes only when the opened store has
-//! been checked. A start that is itself cut off finds the copy and begins again from it.
+//! (a reflink where the file system has them), sled opens the copy, and the files that were there go
+//! only when the opened store has been checked. A start that is itself cut off finds them aside and
+//! begins again from them.
+//!
+//! sled opens the copy, and not what was copied, because the copy is known to be on the disk. Where the
+//! stop was one after a failed `fdatasync`, what that should have written may be in the memory of the
+//! system only, as if it had been written, and no later sync writes it: it would be missing below
+//! what is committed from then on.
 
 use std::fs::{self, File};
 use std::io;
@@ -28,13 +34,15 @@ pub(super) fn settle(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
     dir.sync()
 }
 
-/// Copies the data files aside. A disk that has no room for a copy must not keep the daemon down,
-/// so then there is none, which is said.
+/// Puts the data files aside and a copy in their place. A disk that has no room for a copy must not
+/// keep the daemon down, so then there is none, which is said.
 pub(super) fn copy_aside(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
     match copy_dir(store, &dir.store_partial()) {
         Ok(()) => {
             sync_dir(&dir.store_partial())?;
-            rename(&dir.store_partial(), &dir.store_copy())?;
+            // Between the two the store is there only aside, from where the next start takes it.
+            rename(store, &dir.store_copy())?;
+            rename(&dir.store_partial(), store)?;
             dir.sync()
         }
         Err(error)

@@ -203,8 +203,7 @@ impl SledEngine {
             files: tree.number,
         };
         check::check(&tree.raw, &tree.path, &head, Depth::Everything)?;
-        tree.sync_all().map_err(unwritable)?;
-        drop(tree);
+        tree.close().map_err(unwritable)?;
         dir.write_keyring(keyring)?;
         HeadFile::create(&dir.head(), &head)?;
         sync_parent(dir)?;

@@ -181,7 +181,8 @@ impl SledEngine {
         };
         let (mut range, mut more) = (KeyRange::records().after(&Meta::key()), true);
         while more {
-            let (records, further) = self.snapshot_page(snapshot, &range)?;
+            let page = self.snapshot_page(snapshot, &range);
+            let (records, further) = self.shared.note(page)?;
             // A record that is in both was replaced after it was read: it is the same in both.
             for (key, old) in snapshot.take()? {
                 add(&key, &old)?;

@@ -16,6 +16,7 @@ use crate::record::{Change, ChangeKind, ChangeView, ChangedObject, WrappedKeys};
 
 mod backup;
 mod compaction;
+mod read_only;
 
 const STORE: [u8; 16] = *b"0123456789abcdef";
 /// A compaction that begins by itself would remove files while an image of them is made.
@@ -47,7 +48,9 @@ fn crash_image(home: &Path) -> TempDir {
 fn copy_tree(from: &Path, to: &Path) {
     // A thread of sled's own gives a snapshot its name when it is whole, and what is listed may be gone.
     let gone = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
-    for entry in fs::read_dir(from).unwrap() {
+    // So may a whole directory of data files, which a compaction has replaced.
+    let entries = fs::read_dir(from).inspect_err(|error| gone(io::Error::from(error.kind())));
+    for entry in entries.into_iter().flatten() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         match entry.file_type() {
@@ -826,9 +829,11 @@ enum Act {
     Put(u8, Vec<u8>),
     Remove(u8),
     PutIfAbsent(u8, Vec<u8>),
+    BackUp,
     Compact,
     Kill,
     Restart,
+    Restore,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -838,64 +843,150 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (0u8..6, value.clone()).prop_map(|(name, value)| Act::Put(name, value)),
         2 => (0u8..6).prop_map(Act::Remove),
         2 => (0u8..6, value).prop_map(|(name, value)| Act::PutIfAbsent(name, value)),
+        2 => Just(Act::BackUp),
         1 => Just(Act::Compact),
         1 => Just(Act::Kill),
         1 => Just(Act::Restart),
+        1 => Just(Act::Restore),
     ]
+}
+
+/// What a store must hold.
+#[derive(Clone, Debug, Default)]
+struct Map {
+    records: BTreeMap<String, Vec<u8>>,
+    /// What was told, by revision: every commit tells of one record.
+    told: Vec<Vec<u8>>,
+}
+
+impl Map {
+    fn put(&mut self, name: &str, value: Vec<u8>) {
+        self.told.push(event(ChangeKind::Modified, name));
+        self.records.insert(name.to_owned(), value);
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.told.push(event(ChangeKind::Deleted, name));
+        self.records.remove(name);
+    }
+
+    fn revision(&self) -> u64 {
+        self.told.len() as u64
+    }
+
+    fn is_what(&self, engine: &SledEngine) -> Result<(), TestCaseError> {
+        let page = engine.scan(&KeyRange::all_heads(), 100).unwrap();
+        let name = |key: &Key| key.secret_path().unwrap().name.to_string();
+        let held = page.records.into_iter().map(|(key, stored)| (name(&key), stored.value));
+        prop_assert_eq!(held.collect::<BTreeMap<_, _>>(), self.records.clone());
+        let live_bytes = compaction::live_bytes(engine);
+        prop_assert_eq!(compaction::recorded_live_bytes(engine), live_bytes);
+        prop_assert_eq!(engine.revision().get(), self.revision());
+        let events = engine.events_after(Revision::ZERO, usize::MAX - 1).unwrap().unwrap().events;
+        let told = events.into_iter().map(|event| (event.revision.get(), event.bytes));
+        let expected = (1..).zip(self.told.iter().cloned());
+        prop_assert!(told.eq(expected), "the change log is another one");
+        Ok(())
+    }
+}
+
+/// A store, what it must hold, and the backups on top of each other that were taken of it.
+struct Modelled {
+    home: TempDir,
+    engine: SledEngine,
+    map: Map,
+    backups: Vec<Vec<u8>>,
+    /// What the store held when the last one was taken.
+    backed_up: Map,
+}
+
+impl Modelled {
+    fn new() -> Self {
+        let home = backup::with_keyring();
+        let engine = open(home.path()).unwrap();
+        let (map, backed_up) = (Map::default(), Map::default());
+        Self { home, engine, map, backups: Vec::new(), backed_up }
+    }
+
+    fn act(mut self, act: Act) -> Result<Self, TestCaseError> {
+        match act {
+            Act::Put(name, value) => {
+                let name = name.to_string();
+                let at = self.engine.commit(put(&name, &value)).unwrap();
+                self.map.put(&name, value);
+                prop_assert_eq!(at.get(), self.map.revision());
+            }
+            Act::Remove(name) => {
+                self.engine.commit(remove(&name.to_string())).unwrap();
+                self.map.remove(&name.to_string());
+            }
+            Act::PutIfAbsent(name, value) => {
+                let name = name.to_string();
+                let mut commit = put(&name, &value);
+                commit.require(Precondition::Absent(key(&name)));
+                let is_absent = !self.map.records.contains_key(&name);
+                prop_assert_eq!(self.engine.commit(commit).is_ok(), is_absent);
+                if is_absent {
+                    self.map.put(&name, value);
+                }
+            }
+            Act::BackUp => {
+                let since = (!self.backups.is_empty()).then(|| self.backed_up.revision());
+                self.backups.push(backup::back_up(&self.engine, since));
+                self.backed_up = self.map.clone();
+            }
+            Act::Compact => {
+                prop_assert_eq!(compaction::compact(&self.engine).state, CompactionState::Done);
+            }
+            Act::Kill => {
+                self.home = crash_image(self.home.path());
+                // What was closed in order goes away with its directory.
+                let image = self.home.path();
+                self.engine = open(image).unwrap();
+            }
+            Act::Restart => {
+                drop(self.engine);
+                self.engine = open(self.home.path()).unwrap();
+            }
+            Act::Restore => {
+                if !self.backups.is_empty() {
+                    self = self.restored()?;
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// Goes on with what the backups make, which is the store as it was, in another incarnation.
+    fn restored(self) -> Result<Self, TestCaseError> {
+        let before = self.engine.incarnation();
+        let next = Incarnation::new(before.get() + 1);
+        let backups: Vec<_> = self.backups.iter().map(Vec::as_slice).collect();
+        let (home, engine) = backup::restore_as(next, &backups).unwrap();
+        let map = self.backed_up.clone();
+        map.is_what(&engine)?;
+        // Nothing goes on top of a backup of the incarnation before, if it is of the same revision.
+        let since = ResourceVersion::new(before, engine.revision());
+        let at = Timestamp::from_unix_millis(1);
+        let refused = engine.back_up(Some(since), at, &mut Vec::new(), &mut |_, _| {});
+        let is_foreign = matches!(refused, Err(BackupError::NotOurs { .. }));
+        prop_assert!(is_foreign, "it goes on top of a backup of another incarnation");
+        Ok(Self { home, engine, map, backups: Vec::new(), backed_up: Map::default() })
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// Any sequence of commits, compactions, kills and restarts leaves what a plain map holds.
+    /// Any sequence of commits, compactions, backups, kills, restarts and restores leaves what a plain
+    /// map holds.
     #[test]
     fn the_store_is_a_map(acts in proptest::collection::vec(act(), 1..40)) {
-        let mut home = fresh();
-        let mut engine = Some(open(home.path()).unwrap());
-        let mut model: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let mut revision = 0;
+        let mut modelled = Modelled::new();
         for act in acts {
-            let running = engine.as_ref().unwrap();
-            match act {
-                Act::Put(name, value) => {
-                    revision += 1;
-                    prop_assert_eq!(running.commit(put(&name.to_string(), &value)).unwrap().get(), revision);
-                    model.insert(name.to_string(), value);
-                }
-                Act::Remove(name) => {
-                    revision += 1;
-                    running.commit(remove(&name.to_string())).unwrap();
-                    model.remove(&name.to_string());
-                }
-                Act::PutIfAbsent(name, value) => {
-                    let name = name.to_string();
-                    let mut commit = put(&name, &value);
-                    commit.require(Precondition::Absent(key(&name)));
-                    prop_assert_eq!(running.commit(commit).is_ok(), !model.contains_key(&name));
-                    revision += u64::from(!model.contains_key(&name));
-                    model.entry(name).or_insert(value);
-                }
-                Act::Compact => {
-                    prop_assert_eq!(compaction::compact(running).state, CompactionState::Done);
-                }
-                Act::Kill => {
-                    let image = crash_image(home.path());
-                    engine = None;
-                    home = image;
-                    engine.replace(open(home.path()).unwrap());
-                }
-                Act::Restart => {
-                    engine = None;
-                    engine.replace(open(home.path()).unwrap());
-                }
-            }
+            modelled = modelled.act(act)?;
         }
-        let engine = engine.unwrap();
-        let page = engine.scan(&KeyRange::all_heads(), 100).unwrap();
-        let held: BTreeMap<_, _> = page.records.into_iter().map(|(key, stored)| (key.secret_path().unwrap().name.to_string(), stored.value)).collect();
-        prop_assert_eq!(held, model);
-        prop_assert_eq!(compaction::recorded_live_bytes(&engine), compaction::live_bytes(&engine));
-        prop_assert_eq!(engine.revision().get(), revision);
+        modelled.map.is_what(&modelled.engine)?;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::data_dir::{DataDir, remove_dir_if_there};
 use super::raw::Raw;
 use super::reserve::Reserve;
-use super::{OpenError, SledOptions, open_sled, sync_files};
+use super::{OpenError, SledOptions, chain, open_sled, sync_files};
 use crate::engine::StoreError;
 
 /// An open tree with its file.
@@ -26,10 +26,15 @@ impl Tree {
     pub(super) fn new(dir: &DataDir, number: u32, raw: Raw) -> Result<Self, OpenError> {
         let path = dir.store(number);
         let db = path.join("db");
-        let failed = |error| OpenError::io("open", &db, error);
-        let data = OpenOptions::new().read(true).write(true).open(&db).map_err(failed)?;
-        let reserve = Reserve::new(data.try_clone().map_err(failed)?);
-        Ok(Self { number, path, raw, data, reserve })
+        let open = || {
+            let data = OpenOptions::new().read(true).write(true).open(&db)?;
+            let reserve = Reserve::new(data.try_clone()?);
+            Ok((data, reserve))
+        };
+        match open() {
+            Ok((data, reserve)) => Ok(Self { number, path, raw, data, reserve }),
+            Err(error) => Err(raw.close_after(OpenError::io("open", &db, error))),
+        }
     }
 
     /// Makes an empty one, in place of what is in the directory.
@@ -56,14 +61,13 @@ impl Tree {
     /// Makes what was applied durable.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.raw.flush()?;
-        rustix::fs::fdatasync(&self.data)
-            .map_err(|error| StoreError::Failed { reason: format!("fdatasync: {error}") })
+        sync_data(&self.data)
     }
 
     /// Makes the whole tree durable, its directory included.
     pub(super) fn sync_all(&self) -> Result<(), StoreError> {
         self.sync()?;
-        sync_files(&self.path).map_err(|error| StoreError::Failed { reason: error.to_string() })
+        sync_files(&self.path).map_err(|error| unsynced(&error))
     }
 
     /// Whether sled has put something where it syncs nothing.
@@ -71,10 +75,20 @@ impl Tree {
         Ok(std::fs::read_dir(self.path.join("blobs"))?.next().is_some())
     }
 
+    /// Closes the tree, with all of it durable, what sled writes then included.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        let Self { path, raw, data, .. } = self;
+        raw.close()?;
+        sync_data(&data)?;
+        sync_files(&path).map_err(|error| unsynced(&error))
+    }
+
     /// Closes the tree and removes its files.
     pub(super) fn remove(self) -> Result<(), OpenError> {
         let Self { path, raw, data, reserve, .. } = self;
-        drop((raw, data, reserve));
+        // What cannot be written of it is not missed.
+        let _ = raw.close();
+        drop((data, reserve));
         // Threads of sled's own may still write to it for a moment.
         for _ in 0..50 {
             if remove_dir_if_there(&path).is_ok() {
@@ -84,4 +98,13 @@ impl Tree {
         }
         remove_dir_if_there(&path)
     }
+}
+
+fn sync_data(data: &File) -> Result<(), StoreError> {
+    rustix::fs::fdatasync(data)
+        .map_err(|error| StoreError::Failed { reason: format!("fdatasync: {error}") })
+}
+
+fn unsynced(error: &OpenError) -> StoreError {
+    StoreError::Failed { reason: chain(error) }
 }

@@ -17,7 +17,7 @@ use super::head_file::{Head, HeadFile};
 use super::meta::{Meta, encode_event};
 use super::raw::{Found, Staged, chunks_of};
 use super::tree::Tree;
-use super::{OpenError, Shared, SledOptions, StepHook};
+use super::{Shared, SledOptions, StepHook, chain, reason};
 use crate::engine::{Commit, CommitError, Precondition, StoreError, Stored};
 use crate::key::{Key, KeyRange};
 
@@ -255,7 +255,7 @@ impl Writer {
                 Err(CommitError::Conflict { index }) => group.conflicts.push((reply, index)),
                 Err(error) => {
                     if let CommitError::Store(failed) = &error {
-                        self.shared.fail(&failed.to_string());
+                        self.shared.fail(&reason(failed));
                     }
                     answer(&reply, Err(error));
                 }
@@ -277,7 +277,7 @@ impl Writer {
             }
             Err(error) => {
                 self.meta = before;
-                self.shared.fail(&error.to_string());
+                self.shared.fail(&reason(&error));
                 group.fail(&error);
                 false
             }
@@ -482,7 +482,11 @@ impl Writer {
             }
             Ok(Slice::Equal) => self.switch(),
             Ok(Slice::Full) => self.give_compaction_up("the disk has no room for the copy"),
-            Err(error) => self.give_compaction_up(&error.to_string()),
+            Ok(Slice::Unreadable(error)) => {
+                self.shared.fail(&reason(&error));
+                self.give_compaction_up("the store cannot be read");
+            }
+            Err(error) => self.give_compaction_up(&reason(&error)),
         }
     }
 
@@ -491,7 +495,7 @@ impl Writer {
         match compaction.follow(batch, keys) {
             Ok(true) => {}
             Ok(false) => self.give_compaction_up("the disk has no room for the copy"),
-            Err(error) => self.give_compaction_up(&error.to_string()),
+            Err(error) => self.give_compaction_up(&reason(&error)),
         }
     }
 
@@ -500,7 +504,7 @@ impl Writer {
         let Some(compaction) = self.compaction.take() else { return };
         if let Err(error) = compaction.finish() {
             self.compaction = Some(compaction);
-            return self.give_compaction_up(&error.to_string());
+            return self.give_compaction_up(&reason(&error));
         }
         let began = compaction.began;
         let old = std::mem::replace(&mut self.tree, compaction.into_copy());
@@ -639,12 +643,6 @@ fn refuse(queued: Vec<Queued>, error: &CommitError) {
     for (_, reply) in queued {
         answer(&reply, Err(error.clone()));
     }
-}
-
-/// An error with what it comes from.
-fn chain(error: &OpenError) -> String {
-    let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// A caller that went away has no use for its answer; the commit stands either way.

@@ -125,8 +125,14 @@ impl Home {
 
     /// What a process that was killed now would leave behind. Starting it checks every record.
     fn killed(&self) -> Self {
+        let image = self.elsewhere();
+        copy_tree(self.dir.path(), image.dir.path());
+        image
+    }
+
+    /// An empty directory, where everything else is the same.
+    fn elsewhere(&self) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        copy_tree(self.dir.path(), dir.path());
         let (keyring, root, clock) = (self.keyring.clone(), self.root.clone(), self.clock.clone());
         let (settings, keep_events) = (self.settings.clone(), self.keep_events);
         Self { dir, keyring, root, clock, settings, keep_events }

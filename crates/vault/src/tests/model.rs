@@ -1,10 +1,11 @@
-//! Everything at once, in many orders: whatever writers do, and however often the store stops or is
-//! killed, its records belong together, every watcher sees every change once and ends with the
-//! store's own picture, and no copy in a cluster is left without a tombstone.
+//! Everything at once, in many orders: whatever writers do, and however often the store stops, is
+//! killed or is restored from backups, its records belong together, every watcher sees every change
+//! once and ends with the store's own picture, and no copy in a cluster is left without a tombstone.
 //!
 //! `TRESOR_TESTS_LONG=1` runs more seeds.
 
 use parking_lot::Mutex;
+use store::RestorePlan;
 
 use super::*;
 
@@ -264,6 +265,62 @@ impl Cluster {
     }
 }
 
+/// The backups on top of each other that were taken of a store.
+#[derive(Default)]
+struct Backups {
+    files: Vec<Vec<u8>>,
+    /// When the last one was taken, and what there was then.
+    at: Option<ResourceVersion>,
+    picture: Picture,
+    /// What a cluster held then. What it has learnt since, a store that is restored knows nothing of.
+    cluster: BTreeSet<(Uid, SecretPath, ProjectPath)>,
+}
+
+impl Backups {
+    fn take(&mut self, home: &Home, running: &Running, cluster: &Cluster) {
+        running.engine.write_keyring(&home.keyring).unwrap();
+        let mut file = Vec::new();
+        running.engine.back_up(self.at, running.now(), &mut file, &mut |_, _| {}).unwrap();
+        self.files.push(file);
+        self.at = Some(running.vault.resource_version());
+        (self.picture, self.cluster) = (picture(running), cluster.0.clone());
+    }
+
+    /// Goes on with what they make, in another directory. Whoever stood anywhere before is told so.
+    fn restore(self, home: &Home, watchers: &[Watcher], seed: u64) -> (Home, Running, Cluster) {
+        let files = tempfile::tempdir().unwrap();
+        let write = |(number, bytes): (usize, &Vec<u8>)| {
+            let file = files.path().join(number.to_string());
+            fs::write(&file, bytes).unwrap();
+            file
+        };
+        let files: Vec<_> = self.files.iter().enumerate().map(write).collect();
+        let plan = RestorePlan::read(&files).unwrap();
+        let next = crate::next_incarnation(plan.header.incarnation).unwrap().unwrap();
+        let restored = home.elsewhere();
+        let dir = DataDir::create(restored.dir.path()).unwrap();
+        SledEngine::restore(&dir, &plan, next, &mut |_| {}).unwrap();
+        drop(dir);
+        let running = restored.start();
+        running.check_records();
+        let revisions = |picture: Picture| -> BTreeMap<_, _> {
+            let of = |(uid, seen): (Uid, Seen)| {
+                (uid, (seen.name, seen.at.revision(), seen.labels, seen.current))
+            };
+            picture.into_iter().map(of).collect()
+        };
+        assert_eq!(revisions(picture(&running)), revisions(self.picture), "seed {seed}");
+        for at in watchers.iter().filter_map(Watcher::at).chain(self.at) {
+            let told = running.vault.changes_after(&running.worker(), at);
+            let Err(VaultError::Gone { oldest, ahead: false }) = told else {
+                panic!("{at} is known; seed {seed}")
+            };
+            assert_eq!(oldest.incarnation(), next, "seed {seed}");
+        }
+        (restored, running, Cluster(self.cluster))
+    }
+}
+
 fn start(home: &Home) -> Running {
     let running = home.start();
     for name in ["ml", "x", "y"] {
@@ -298,12 +355,13 @@ fn home() -> Home {
     Home::with(Settings { keep_versions: 3, ..Settings::default() }, KEEP_EVENTS)
 }
 
-/// One writer; watchers of which some hurry and some sleep; stops and kills in between.
+/// One writer; watchers of which some hurry and some sleep; stops, kills and restores in between.
 fn one_after_the_other(seed: u64) -> usize {
     let mut dice = Dice(seed);
     let mut home = home();
     let mut running = start(&home);
     let (truth, mut cluster) = (Truth::default(), Cluster::default());
+    let mut backups = Backups::default();
     let mut watchers = [Watcher::new(), Watcher::new(), Watcher::new()];
     for _ in 0..150 {
         home.clock.pass_millis(dice.below(2));
@@ -319,6 +377,11 @@ fn one_after_the_other(seed: u64) -> usize {
                 running = home.start();
             }
             2..=3 => cluster.sweep(&running),
+            21..=22 => backups.take(&home, &running, &cluster),
+            23 if backups.at.is_some() => {
+                let taken = std::mem::take(&mut backups);
+                (home, running, cluster) = taken.restore(&home, &watchers, seed);
+            }
             4 => check_all(&running, &mut watchers, &truth, seed),
             5..=20 => drop(running.vault.keep_up(&running.worker()).unwrap()),
             _ => {}

@@ -8,6 +8,8 @@
 //! * Each other write may be there, or be missing, or be there in some of its sectors, whatever became
 //!   of those before and behind it. What it added to the file's length may be there without it, as
 //!   zeros.
+//! * A sync that fails makes nothing sure, and what it should have written is clean in memory from then
+//!   on: it is read as it was written, and no later sync writes it, unless its page is written anew.
 //! * A name that was made, changed or removed is sure once its directory was synced, and may be there
 //!   or not before that. A rename happens or does not. Of changes that touch the same name or
 //!   the same file, a later one is never there without the earlier ones; all others are independent.
@@ -21,6 +23,8 @@ use super::random::Random;
 use super::trace::{Call, Event, Trace};
 
 const SECTOR: usize = 512;
+/// What is written to the disk, and given up, as one.
+const PAGE: usize = 4096;
 const ROOT: Node = 0;
 
 /// A file or directory, whatever its names are.
@@ -112,6 +116,8 @@ struct Pending {
     call: usize,
     /// Whether the call has returned: only then does a sync that begins cover it.
     returned: bool,
+    /// Whether a sync that should have covered it has failed: then no other one does.
+    given_up: bool,
     change: Change,
 }
 
@@ -168,6 +174,8 @@ pub(super) struct Disk {
     /// The calls that changed something here, or made it sure, or told something.
     concerned: HashSet<usize>,
     pub(super) marks: Vec<String>,
+    /// The files of which a write or a sync has failed.
+    failed: HashSet<Node>,
 }
 
 impl Disk {
@@ -183,6 +191,7 @@ impl Disk {
             marks_handle: None,
             concerned: HashSet::new(),
             marks: Vec::new(),
+            failed: HashSet::new(),
         };
         for (name, entry) in &image.0 {
             let content = match entry {
@@ -203,6 +212,13 @@ impl Disk {
         self.concerned.contains(&call)
     }
 
+    /// Whether a write or a sync of a file has failed.
+    pub(super) fn has_failed(&self, path: &str) -> bool {
+        let place = self.place(ROOT, path);
+        let node = place.and_then(|(directory, name)| self.now(directory).get(&name));
+        node.is_some_and(|node| self.failed.contains(node))
+    }
+
     /// Takes the next event.
     pub(super) fn take(&mut self, trace: &Trace, event: Event) {
         match event {
@@ -220,6 +236,12 @@ impl Disk {
 
     fn begin(&mut self, number: usize, call: &Call) {
         if call.failed {
+            if let "pwrite64" | "fsync" | "fdatasync" = call.name.as_str() {
+                self.failed.extend(self.handle(call, 0).map(|handle| handle.node));
+            }
+            if let "fsync" | "fdatasync" = call.name.as_str() {
+                self.give_up(call);
+            }
             return;
         }
         match call.name.as_str() {
@@ -252,8 +274,8 @@ impl Disk {
                 assert!(!(writes && shared && ours), "the model does not know mapped files");
             }
             // They change nothing, make nothing sure, or are looked at when they end.
-            "dup" | "dup2" | "dup3" | "fcntl" | "ioctl" | "lseek" | "msync" | "sync_file_range" => {
-            }
+            "dup" | "dup2" | "dup3" | "fcntl" | "ioctl" | "lseek" | "msync" | "pread64"
+            | "sync_file_range" => {}
             other => panic!("the model does not know the call {other}"),
         }
     }
@@ -446,7 +468,13 @@ impl Disk {
     fn change(&mut self, call: usize, node: Node, change: Change) {
         let Content::File { pending, .. } = &mut self.nodes[node] else { panic!("not a file") };
         self.concerned.insert(call);
-        pending.push(Pending { call, returned: false, change });
+        if let Change::Write { at, data } = &change {
+            let pages = at / PAGE..(at + data.len()).div_ceil(PAGE);
+            for one in pending.iter_mut().filter(|one| one.given_up) {
+                one.given_up = !one.change.page().is_some_and(|page| pages.contains(&page));
+            }
+        }
+        pending.push(Pending { call, returned: false, given_up: false, change });
     }
 
     fn allocate(&mut self, number: usize, call: &Call) {
@@ -506,17 +534,40 @@ impl Disk {
                 renamings.filter(|one| one.returned).map(|one| one.call).collect()
             }
             Content::File { pending, .. } => {
-                pending.iter().filter(|one| one.returned).map(|one| one.call).collect()
+                let covers = |one: &&Pending| one.returned && !one.given_up;
+                pending.iter().filter(covers).map(|one| one.call).collect()
             }
         };
         self.concerned.insert(number);
         self.syncs.insert(number, (node, covered));
     }
 
+    /// A sync of a file has failed: page by page, what it should have covered is given up.
+    fn give_up(&mut self, call: &Call) {
+        let Some(Handle { node, .. }) = self.handle(call, 0) else { return };
+        let Content::File { pending, .. } = &mut self.nodes[node] else { return };
+        for one in std::mem::take(pending) {
+            match one.change {
+                Change::Write { at, data } if one.returned && !one.given_up => {
+                    let mut from = at;
+                    while from < at + data.len() {
+                        let to = (at + data.len()).min((from / PAGE + 1) * PAGE);
+                        let data = data[from - at..to - at].to_vec();
+                        let change = Change::Write { at: from, data };
+                        pending.push(Pending { given_up: true, change, ..one });
+                        from = to;
+                    }
+                }
+                change => pending.push(Pending { change, ..one }),
+            }
+        }
+    }
+
     fn end_sync(&mut self, number: usize) {
         let Some((node, covered)) = self.syncs.remove(&number) else { return };
         if let Content::File { sure, pending } = &mut self.nodes[node] {
-            for one in pending.extract_if(.., |one| covered.contains(&one.call)) {
+            let covers = |one: &mut Pending| covered.contains(&one.call) && !one.given_up;
+            for one in pending.extract_if(.., covers) {
                 one.change.apply(sure);
             }
             return;
@@ -656,6 +707,14 @@ impl<'a> Fates<'a> {
 }
 
 impl Change {
+    /// The page that it begins in, if it writes one.
+    const fn page(&self) -> Option<usize> {
+        match self {
+            Self::Write { at, .. } => Some(*at / PAGE),
+            Self::AtLeast(_) | Self::Length(_) => None,
+        }
+    }
+
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::AtLeast(length) => grow(bytes, *length),
@@ -776,6 +835,25 @@ mod tests {
         assert_eq!(left(&disk_after(&calls), Cut::AllLost)[0].1, b"AB");
         let calls = [&calls[..], &["2 fdatasync(3) = 0"]].concat();
         assert_eq!(left(&disk_after(&calls), Cut::AllLost)[0].1, b"AC");
+    }
+
+    #[test]
+    fn what_a_sync_could_not_write_is_not_made_sure_by_the_next_one() {
+        let calls = [
+            r#"1 pwrite64(3, "C", 1, 1) = 1"#,
+            "1 fdatasync(3) = -1 EIO (Input/output error) (INJECTED)",
+            r#"1 pwrite64(3, "D", 1, 4096) = 1"#,
+            "1 fdatasync(3) = 0",
+        ];
+        let calls = [&MAKE[..], &SYNC_NAMES[..], &calls[..]].concat();
+        let disk = disk_after(&calls);
+        assert!(left(&disk, Cut::AllKept)[0].1.starts_with(b"AC"));
+        let lost = left(&disk, Cut::AllLost).remove(0).1;
+        assert!(lost.starts_with(b"AB") && lost.ends_with(b"D"));
+        // Whoever writes to its page has it written, too.
+        let again =
+            [&calls[..], &[r#"1 pwrite64(3, "E", 1, 9) = 1"#, "1 fdatasync(3) = 0"]].concat();
+        assert!(left(&disk_after(&again), Cut::AllLost)[0].1.starts_with(b"AC"));
     }
 
     #[test]

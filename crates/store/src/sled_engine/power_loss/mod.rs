@@ -5,6 +5,7 @@
 //! start after a kill has shown, of a commit that nobody had acknowledged, stays too.
 
 pub(super) mod disk;
+mod faults;
 pub(super) mod random;
 mod trace;
 pub(super) mod workload;
@@ -22,7 +23,7 @@ use tempfile::TempDir;
 
 use disk::{Cut, Disk, Image};
 use random::Random;
-use trace::{Doubt, Event, Trace};
+use trace::{Doubt, Event, Fault, Trace};
 use workload::{History, Process, Said, Size, check};
 
 /// The seed of a run that failed, to make it again. Which calls there are depends on how threads
@@ -68,7 +69,7 @@ fn a_power_cut_at_any_call_loses_nothing_that_was_acknowledged() {
 }
 
 /// Says that a test did not run, which is a failure where everything must run.
-fn skip(reason: &str) {
+pub(super) fn skip(reason: &str) {
     assert!(std::env::var_os("TRESOR_TESTS_COMPLETE").is_none(), "cannot run: {reason}");
     eprintln!("SKIPPED: {reason}");
 }
@@ -197,7 +198,8 @@ impl Recording {
         let mut missed = String::new();
         for _ in 0..4 {
             let mut recording = Self::new(before.clone());
-            match processes.iter().try_for_each(|process| recording.run(*process, seed, size)) {
+            let run = |process: &Process| recording.run(*process, seed, size, None).map(drop);
+            match processes.iter().try_for_each(run) {
                 Ok(()) => return recording,
                 Err(difference) => missed = difference,
             }
@@ -218,14 +220,21 @@ impl Recording {
         (scratch.join("disk"), scratch.join("marks"))
     }
 
-    /// Runs a process to its end, after which the model must hold what the disk does.
-    fn run(&mut self, process: Process, seed: u64, size: Size) -> Result<(), String> {
+    /// Runs a process to its end, after which the model must hold what the disk does. Returns what it
+    /// printed.
+    fn run(
+        &mut self,
+        process: Process,
+        seed: u64,
+        size: Size,
+        fault: Option<Fault>,
+    ) -> Result<String, String> {
         let (root, marks) = Self::places(self.scratch.path());
         let calls = self.trace.calls.len();
         let command = process.command(seed, size, &root.join("data"), &marks);
-        self.trace.record(&command, self.scratch.path());
+        let shown = self.trace.record(&command, self.scratch.path(), fault);
         self.disk = self.replayed(self.trace.events.len());
-        self.resolve(calls, &Image::read(&root)).map_or(Ok(()), Err)
+        self.resolve(calls, &Image::read(&root)).map_or(Ok(shown), Err)
     }
 
     /// Where strace does not see what happened, the disk tells. Returns in what the model then still

@@ -49,6 +49,26 @@ pub(super) enum Event {
     Exited,
 }
 
+/// An error that strace returns in place of a call, which then is not made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    /// The names of the calls, with commas between them.
+    pub(super) calls: &'static str,
+    /// The name of the error.
+    pub(super) error: &'static str,
+    /// Which of a thread's calls of each name it is, counted from one.
+    pub(super) when: usize,
+    /// Whether all that come after it fail too.
+    pub(super) onwards: bool,
+}
+
+impl Fault {
+    fn argument(&self) -> String {
+        let Self { calls, error, when, onwards } = self;
+        format!("inject={calls}:error={error}:when={when}{}", if *onwards { "+" } else { "" })
+    }
+}
+
 /// Where strace does not see what happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Doubt {
@@ -72,25 +92,38 @@ impl Doubt {
 pub(super) struct Trace {
     pub(super) calls: Vec<Call>,
     pub(super) events: Vec<Event>,
+    /// How many calls failed because they were made to.
+    pub(super) injected: usize,
 }
 
 impl Trace {
-    /// Runs a command to its end and adds what it did.
-    pub(super) fn record(&mut self, command: &Command, scratch: &Path) {
+    /// Runs a command to its end, on a disk with a fault if there is to be one, and adds what it did.
+    /// Returns what it printed.
+    pub(super) fn record(
+        &mut self,
+        command: &Command,
+        scratch: &Path,
+        fault: Option<Fault>,
+    ) -> String {
         let file = scratch.join("trace");
         let mut strace = Command::new("strace");
         strace.args(["-f", "--seccomp-bpf", "-e", "signal=none", "-xx", "-s", LONGEST]);
-        strace.args(["-e", &format!("trace={CALLS}"), "-o"]).arg(&file);
+        let calls = fault.map_or_else(|| CALLS.to_owned(), |f| format!("{CALLS},{}", f.calls));
+        strace.args(["-e", &format!("trace={calls}"), "-o"]).arg(&file);
+        if let Some(fault) = fault {
+            strace.args(["-e", &fault.argument()]);
+        }
         strace.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             strace.env(name, value.unwrap_or_default());
         }
         let output = strace.stdin(Stdio::null()).output().unwrap();
-        let shown = || String::from_utf8_lossy(&output.stdout).into_owned();
-        let errors = || String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{}\n{}", shown(), errors());
+        let shown = [output.stdout, output.stderr].join(&b'\n');
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert!(output.status.success(), "{shown}");
         self.parse(&fs::read_to_string(&file).unwrap());
         fs::remove_file(&file).unwrap();
+        shown
     }
 
     /// What of the calls from one on strace cannot have seen.
@@ -136,6 +169,7 @@ impl Trace {
         for line in text.lines() {
             let Some((thread, line)) = line.split_once(' ') else { continue };
             let line = line.trim_start();
+            self.injected += usize::from(line.ends_with("(INJECTED)"));
             if line.starts_with("+++") || line.starts_with("---") {
                 continue;
             }

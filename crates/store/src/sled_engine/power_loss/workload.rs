@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Uid};
+use domain::{OrgName, ProjectName, ProjectPath, Revision, SecretName, SecretPath, Timestamp, Uid};
 
 use super::random::Random;
-use crate::engine::{Commit, Engine};
+use crate::backup::read_backup;
+use crate::engine::{Commit, CommitError, Engine};
 use crate::key::{CHUNK, EVENT, Key, KeyRange};
 use crate::record::{Change, ChangeKind, ChangeView, ChangedObject};
 use crate::sled_engine::compaction::CompactionState;
@@ -32,6 +33,16 @@ const LANES: u64 = 4;
 const DOOMED: u64 = 99;
 /// The lane of those who go on with what a power cut left.
 const AFTER: u64 = 100;
+/// The lane of what is written on a disk that fails.
+const FAILING: u64 = 101;
+/// The lane of who goes on when it no longer does.
+const AGAIN: u64 = 102;
+/// How many commits there are in the store on a disk that fails, before it does.
+pub(super) const FILLED: usize = 40;
+/// So small that what is read comes from the disk.
+const COLD_CACHE: u64 = 4 << 10;
+/// Longer than any of what the recorded processes do takes.
+const HANGS: Duration = Duration::from_secs(120);
 const NAMES: u64 = 9;
 
 /// One after the other, the commits of a lane.
@@ -141,6 +152,8 @@ enum Mark {
     Made,
     /// The store was opened, and this is the revision that it shows.
     Opened { revision: u64 },
+    /// A commit was answered that the store has stopped, and may have got this revision.
+    Stopped { lane: u64, number: u64, revision: u64 },
     /// The keyring of this generation is being written.
     WritingKeyring { generation: u64 },
     /// It is what the directory shows.
@@ -157,6 +170,9 @@ impl Mark {
             Self::Doomed { revision } => format!("doomed {revision}\n"),
             Self::Made => "made\n".to_owned(),
             Self::Opened { revision } => format!("opened {revision}\n"),
+            Self::Stopped { lane, number, revision } => {
+                format!("stopped {lane} {number} {revision}\n")
+            }
             Self::WritingKeyring { generation } => format!("writing-keyring {generation}\n"),
             Self::Keyring { generation } => format!("keyring {generation}\n"),
         }
@@ -173,6 +189,7 @@ impl Mark {
             "doomed" => Self::Doomed { revision: number(1) },
             "made" => Self::Made,
             "opened" => Self::Opened { revision: number(1) },
+            "stopped" => Self::Stopped { lane: number(1), number: number(2), revision: number(3) },
             "writing-keyring" => Self::WritingKeyring { generation: number(1) },
             "keyring" => Self::Keyring { generation: number(1) },
             other => panic!("{other} is no mark"),
@@ -208,7 +225,7 @@ impl Said {
                     self.revision = self.revision.max(revision);
                 }
                 Mark::Created => self.created = true,
-                Mark::Doomed { .. } => {}
+                Mark::Doomed { .. } | Mark::Stopped { .. } => {}
                 Mark::Made => self.made = true,
                 Mark::WritingKeyring { generation } => self.writing_keyring = generation,
                 Mark::Keyring { generation } => {
@@ -243,7 +260,8 @@ impl History {
             (1..).zip(self.commits.iter().cloned()).collect();
         for mark in marks {
             match Mark::parse(mark) {
-                Mark::Acknowledged { lane, number, revision } => {
+                Mark::Acknowledged { lane, number, revision }
+                | Mark::Stopped { lane, number, revision } => {
                     by_revision.insert(revision, commit(lane, number));
                 }
                 Mark::Doomed { revision } => {
@@ -283,6 +301,11 @@ impl History {
         }
         (records, events)
     }
+}
+
+/// What a store that was made by [`fill`] holds.
+fn filled(seed: u64, commits: usize) -> History {
+    History { commits: Lane::new(seed, 0).take(commits).map(Arc::new).collect() }
 }
 
 /// Revision, place in the commit, and bytes.
@@ -348,6 +371,10 @@ fn compare(engine: &SledEngine, history: &History, said: Said) -> Result<(), Str
     if !told.eq(events) {
         return Err(format!("at revision {revision}, the change log differs"));
     }
+    if engine.failure().is_some() {
+        // What lies in sled may be of a group that nobody is shown.
+        return Ok(());
+    }
     let chunks: usize = page.records.iter().map(|(_, stored)| chunks_of(stored.value.len())).sum();
     let range =
         KeyRange { start: Key::from_bytes(vec![CHUNK]), end: Key::from_bytes(vec![CHUNK + 1]) };
@@ -383,16 +410,16 @@ pub(in crate::sled_engine) fn fill(
     make(&dir, &mut |_| {}).unwrap();
     let open = |dir| SledEngine::open(dir, STORE, SledOptions::default()).unwrap();
     let mut engine = open(dir);
-    let commits: Vec<_> = Lane::new(seed, 0).take(commits).map(Arc::new).collect();
-    for (number, commit) in commits.iter().enumerate() {
-        if number == commits.len() / 2 {
+    let history = filled(seed, commits);
+    for (number, commit) in history.commits.iter().enumerate() {
+        if number == commits / 2 {
             engine.close().unwrap();
             drop(engine);
             engine = open(DataDir::lock(data).unwrap());
         }
         engine.commit(Commit::clone(commit)).unwrap();
     }
-    (engine, History { commits })
+    (engine, history)
 }
 
 /// How many commits each lane makes between two of the things that a workload does.
@@ -411,6 +438,16 @@ pub(super) enum Process {
     Third,
     /// Recovers from that, and stops.
     Fourth,
+    /// Goes on with what [`Process::Failing`] left, and is killed.
+    Again,
+    /// Goes on with a store that [`fill`] made, on a disk that fails somewhere.
+    Failing,
+    /// As [`Process::Failing`], where the store once cannot be read.
+    FailingRead,
+    /// As [`Process::Failing`], where from some moment on the store cannot be read.
+    FailingReads,
+    /// As [`Process::Failing`], where sled cannot write.
+    FailingWrites,
     /// Starts from what a power cut left, in which nothing need have been made; writes, compacts,
     /// and stops.
     After,
@@ -453,7 +490,55 @@ fn the_recorded_process() {
         "Third" => running.third(),
         "Fourth" => running.open().close().unwrap(),
         "After" => running.after(),
+        "Again" => running.again(),
+        "Failing" => running.failing(Reads::Served, false),
+        "FailingRead" => running.failing(Reads::ServedAgain, true),
+        "FailingReads" => running.failing(Reads::Refused, true),
+        "FailingWrites" => running.failing(Reads::Refused, false),
         other => panic!("{other}"),
+    }
+}
+
+/// A store on a disk that fails, and what it has acknowledged.
+struct Watched<'a> {
+    engine: &'a SledEngine,
+    history: History,
+    reads: Reads,
+    stopped: bool,
+}
+
+/// What a disk that fails lets a store answer to who reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// That it cannot be read.
+    Refused,
+    /// What is there.
+    Served,
+    /// What is there, at the second time.
+    ServedAgain,
+}
+
+impl Watched<'_> {
+    /// Reads everything: it is what was acknowledged, before and after the store has stopped. What
+    /// cannot be read is told as an error.
+    fn look(&mut self) {
+        let said = Said { revision: self.history.len() as u64, ..Said::default() };
+        let compared = || compare(self.engine, &self.history, said);
+        match compared() {
+            Err(what)
+                if self.reads != Reads::Served && what.starts_with("the store has stopped") =>
+            {
+                self.stopped = true;
+                println!("stopped: {what}");
+            }
+            checked => checked.unwrap(),
+        }
+        if self.stopped {
+            assert!(self.engine.failure().is_some(), "the probes are not told");
+            if self.reads == Reads::ServedAgain {
+                compared().unwrap();
+            }
+        }
     }
 }
 
@@ -532,6 +617,92 @@ impl Running {
         self.compact_beside(&engine, || self.commit(&engine, AFTER, &mut commits));
         self.commit(&engine, AFTER, &mut commits);
         engine.close().unwrap();
+    }
+
+    fn again(self) {
+        let engine = self.open();
+        let mut commits = Lane::new(self.seed, AGAIN);
+        for _ in 0..self.size {
+            self.commit(&engine, AGAIN, &mut commits);
+        }
+        std::process::exit(0);
+    }
+
+    /// Does everything that a store does, for as long as its disk lets it, and holds what it answers
+    /// against what it has acknowledged.
+    fn failing(self, reads: Reads, cold: bool) {
+        let hangs = || {
+            thread::sleep(HANGS);
+            eprintln!("it panicked: the process hangs");
+            std::process::exit(1);
+        };
+        thread::spawn(hangs);
+        let mut options = SledOptions::default();
+        if cold {
+            options.cache_bytes = COLD_CACHE;
+        }
+        let opened =
+            DataDir::lock(&self.data).and_then(|dir| SledEngine::open(dir, STORE, options));
+        let engine = match opened {
+            Ok(engine) => engine,
+            Err(error) => return println!("refused: {error}"),
+        };
+        self.say(Mark::Opened { revision: engine.revision().get() });
+        let history = filled(self.seed, FILLED);
+        let mut commits = Lane::new(self.seed, FAILING);
+        let mut watched = Watched { engine: &engine, history, reads, stopped: false };
+        watched.look();
+        self.write_watched(&mut watched, &mut commits);
+        let compacts = engine.begin_compaction().is_ok();
+        self.write_watched(&mut watched, &mut commits);
+        while compacts && engine.compaction().state == CompactionState::Running {
+            thread::sleep(Duration::from_millis(5));
+        }
+        println!("compaction: {:?}", engine.compaction().state);
+        self.write_watched(&mut watched, &mut commits);
+        let mut backup = Vec::new();
+        let at = Timestamp::from_unix_millis(1);
+        let backed_up = engine.back_up(None, at, &mut backup, &mut |_, _| {});
+        println!("backup: {backed_up:?}");
+        if backed_up.is_ok() {
+            let (header, _) = read_backup(&mut backup.as_slice()).unwrap();
+            assert_eq!(header.revision.get(), watched.history.len() as u64);
+        }
+        self.write_watched(&mut watched, &mut commits);
+        let closed = engine.close();
+        assert!(
+            closed.is_err() || !watched.stopped,
+            "a store that has stopped was closed in order"
+        );
+        println!("closed: {closed:?}");
+    }
+
+    fn write_watched(&self, watched: &mut Watched<'_>, commits: &mut Lane) {
+        for _ in 0..self.size {
+            let (lane, number) = (FAILING, commits.number);
+            let revision = watched.history.len() as u64 + 1;
+            let commit = commits.next().unwrap();
+            match watched.engine.commit(commit.clone()) {
+                Ok(at) => {
+                    assert!(
+                        !watched.stopped,
+                        "a commit was acknowledged by a store that has stopped"
+                    );
+                    assert_eq!(at.get(), revision);
+                    self.say(Mark::Acknowledged { lane, number, revision });
+                    watched.history.commits.push(Arc::new(commit));
+                }
+                Err(CommitError::Store(error)) => {
+                    println!("stopped: {error}");
+                    if !watched.stopped {
+                        self.say(Mark::Stopped { lane, number, revision });
+                    }
+                    watched.stopped = true;
+                }
+                Err(other) => panic!("{other}"),
+            }
+            watched.look();
+        }
     }
 
     fn open(&self) -> SledEngine {

@@ -12,13 +12,13 @@ use crate::{RestoreError, RestorePlan, read_backup};
 const AT: Timestamp = Timestamp::from_unix_millis(1_795_000_000_000);
 const NEXT: Incarnation = Incarnation::new(1);
 
-fn with_keyring() -> TempDir {
+pub(super) fn with_keyring() -> TempDir {
     let home = fresh();
     DataDir::lock(home.path()).unwrap().write_keyring(b"a keyring").unwrap();
     home
 }
 
-fn back_up(engine: &SledEngine, since: Option<u64>) -> Vec<u8> {
+pub(super) fn back_up(engine: &SledEngine, since: Option<u64>) -> Vec<u8> {
     let mut out = Vec::new();
     let since = since.map(|since| ResourceVersion::new(engine.incarnation(), Revision::new(since)));
     let summary = engine.back_up(since, AT, &mut out, &mut |_, _| {}).unwrap();
@@ -30,6 +30,13 @@ fn back_up(engine: &SledEngine, since: Option<u64>) -> Vec<u8> {
 
 /// Restores into a new directory, and opens what came of it.
 fn restore(backups: &[&[u8]]) -> Result<(TempDir, SledEngine), RestoreError> {
+    restore_as(NEXT, backups)
+}
+
+pub(super) fn restore_as(
+    incarnation: Incarnation,
+    backups: &[&[u8]],
+) -> Result<(TempDir, SledEngine), RestoreError> {
     let (home, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let written = backups.iter().enumerate().map(|(number, bytes)| {
         let file = files.path().join(number.to_string());
@@ -39,7 +46,7 @@ fn restore(backups: &[&[u8]]) -> Result<(TempDir, SledEngine), RestoreError> {
     let plan = RestorePlan::read(&written.collect::<Vec<_>>())?;
     let dir = DataDir::create(home.path()).unwrap();
     let mut last = 0;
-    SledEngine::restore(&dir, &plan, NEXT, &mut |bytes| last = bytes)?;
+    SledEngine::restore(&dir, &plan, incarnation, &mut |bytes| last = bytes)?;
     assert_eq!(last, plan.bytes);
     assert_eq!(dir.read_keyring().unwrap().as_deref(), Some(&b"a keyring"[..]));
     drop(dir);
