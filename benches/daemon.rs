@@ -1,19 +1,36 @@
 //! The real daemon in a process of its own, and connections to it.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use ureq::Agent;
+
+use crate::{Lines, Wire};
+
+/// Where the secrets are that are measured.
+pub const SECRETS: &str = "/tresor/v1/orgs/default/projects/bench/secrets";
 
 /// A daemon with an empty store on the disk of the target directory and one project, `bench`. It is
 /// killed when dropped.
 pub struct Daemon {
     child: Child,
-    secrets: String,
+    address: String,
     token: String,
-    _home: TempDir,
+    home: TempDir,
+}
+
+/// How a daemon is stopped.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// In order.
+    Clean,
+    /// With no time for anything.
+    Kill,
 }
 
 impl Daemon {
@@ -22,41 +39,108 @@ impl Daemon {
     /// # Panics
     /// When there is none, or it does not serve.
     pub fn start() -> Self {
-        let tresor = binary();
-        let home = tempfile::tempdir_in(tresor.with_file_name("")).expect("a directory is made");
-        let command = |verb: &str| {
-            let mut command = Command::new(&tresor);
-            // Nothing from the environment changes how the daemon runs.
-            command.env_clear().env("TRESOR_LOG", "warn").arg(verb);
-            command.arg("--data-dir").arg(home.path().join("data"));
-            command.arg("--root-key-file").arg(home.path().join("key"));
-            command
-        };
-        let made = command("init").output().expect("init runs");
+        let home = tempfile::tempdir_in(binary().with_file_name("")).expect("a directory is made");
+        let made = command(home.path(), "init").output().expect("init runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let token = String::from_utf8(made.stdout).expect("a token is text").trim().to_owned();
-        let mut serve = command("serve");
-        let mut child = serve
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("serve runs");
-        let projects = format!("{}/tresor/v1/orgs/default/projects", address(&mut child));
-        let daemon =
-            Self { child, secrets: format!("{projects}/bench/secrets"), token, _home: home };
-        let mut connection = daemon.connect();
-        connection.send("POST", &projects, r#"{"metadata":{"name":"bench"}}"#);
+        let (child, address) = serve(home.path());
+        let daemon = Self { child, address, token, home };
+        let projects = SECRETS.strip_suffix("/bench/secrets").expect("a project's secrets");
+        daemon.wire().call("POST", projects, r#"{"metadata":{"name":"bench"}}"#);
         daemon
+    }
+
+    /// Starts the daemon on the store that it has left.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    pub fn start_again(&mut self) {
+        (self.child, self.address) = serve(self.home.path());
+    }
+
+    /// Stops the daemon, and waits for its end.
+    ///
+    /// # Panics
+    /// When it has ended already, or not as it should.
+    pub fn stop(&mut self, how: Stop) {
+        let signal = match how {
+            Stop::Clean => Signal::TERM,
+            Stop::Kill => Signal::KILL,
+        };
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("it has a number"), signal).expect("it runs");
+        let ended = self.child.wait().expect("it is a child");
+        assert_eq!(ended.success(), matches!(how, Stop::Clean), "{ended}");
     }
 
     /// A connection that is opened when it is first used, and kept.
     pub fn connect(&self) -> Connection {
         Connection {
             agent: Agent::new_with_defaults(),
-            secrets: self.secrets.clone(),
+            secrets: format!("http://{}{SECRETS}", self.address),
             authorization: format!("Bearer {}", self.token),
         }
     }
+
+    /// A connection that costs next to nothing.
+    ///
+    /// # Panics
+    /// When the daemon does not listen.
+    pub fn wire(&self) -> Wire {
+        Wire::open(&self.address, &self.token)
+    }
+
+    /// The lines of a watch from a resource version.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn watch(&self, from: &str) -> Lines {
+        let path = format!("{SECRETS}?watch=true&resourceVersion={from}");
+        Lines::open(&self.address, &self.token, &path)
+    }
+
+    /// How much memory the daemon has, in KiB.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number.and_then(|number| number.parse().ok()).expect("proc(5) says so")
+    }
+
+    /// How much of the disk the store takes, and how much the audit log.
+    pub fn disk_bytes(&self) -> (u64, u64) {
+        let (data, audit) = (self.home.path().join("data"), self.home.path().join("data/audit"));
+        let (all, audit) = (allotted(&data), allotted(&audit));
+        (all - audit, audit)
+    }
+}
+
+/// The bytes that the disk has allotted to a directory. What is removed meanwhile counts no more.
+fn allotted(path: &Path) -> u64 {
+    let own = fs::symlink_metadata(path).map_or(0, |metadata| metadata.blocks() * 512);
+    let inside = fs::read_dir(path).into_iter().flatten().flatten();
+    own + inside.map(|entry| allotted(&entry.path())).sum::<u64>()
+}
+
+fn command(home: &Path, verb: &str) -> Command {
+    let mut command = Command::new(binary());
+    // Nothing from the environment changes how the daemon runs.
+    command.env_clear().env("TRESOR_LOG", "warn").arg(verb);
+    command.arg("--data-dir").arg(home.join("data"));
+    command.arg("--root-key-file").arg(home.join("key"));
+    command
+}
+
+fn serve(home: &Path) -> (Child, String) {
+    let mut serve = command(home, "serve");
+    let serve = serve.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+    let mut child = serve.spawn().expect("serve runs");
+    let address = address(&mut child);
+    (child, address)
 }
 
 impl Drop for Daemon {
@@ -78,7 +162,7 @@ fn binary() -> PathBuf {
 fn address(child: &mut Child) -> String {
     let stdout = child.stdout.take().expect("it is piped");
     let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-    let serving = lines.filter_map(|line| line.strip_prefix("serving ").map(str::to_owned));
+    let serving = lines.filter_map(|line| line.strip_prefix("serving http://").map(str::to_owned));
     serving.into_iter().next().expect("the daemon does not serve")
 }
 

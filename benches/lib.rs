@@ -1,12 +1,14 @@
 //! What the measurements share: threads that do one thing often, and a daemon to talk to.
 
 mod daemon;
+mod wire;
 
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use daemon::{Connection, Daemon};
+pub use daemon::{Connection, Daemon, SECRETS, Stop};
+pub use wire::{Lines, Wire};
 
 /// How long it takes until `times` acts are done by the workers, one thread each, that begin at once.
 pub fn in_parallel<W: Send>(
