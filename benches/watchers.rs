@@ -32,10 +32,11 @@ fn main() {
     let numbers: Vec<u64> =
         numbers.iter().map(|text| text.parse()).collect::<Result<_, _>>().expect(USAGE);
     let figures = match (mode.as_str(), numbers.as_slice()) {
-        ("paced", [watchers, rate, seconds]) => paced(*watchers, *rate, rate * seconds),
-        ("stalled", [watchers]) => stalled(*watchers),
-        _ => Err(USAGE).expect("an argument is wrong"),
+        ("paced", [watchers, rate, seconds]) => Some(paced(*watchers, *rate, rate * seconds)),
+        ("stalled", [watchers]) => Some(stalled(*watchers)),
+        _ => None,
     };
+    let figures = figures.expect(USAGE);
     writeln!(std::io::stdout(), "{figures}").expect("somebody reads it");
 }
 

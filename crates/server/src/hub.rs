@@ -15,6 +15,11 @@ use vault::Vault;
 const MAX_WATCHES: usize = 4096;
 /// How many of them one token has, so that no client shuts out the others.
 const MAX_OF_ONE: usize = MAX_WATCHES / 4;
+/// How long they are left alone after they were woken, for each of them: it takes longer to send a line to
+/// each than to write the next change, and what comes meanwhile goes out with one call.
+const REST_OF_EACH: Duration = Duration::from_micros(25);
+/// And the longest that a change waits for that.
+const LONGEST_REST: Duration = Duration::from_millis(50);
 /// After how long changes that could not be read are read again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -129,6 +134,10 @@ impl Hub {
             let again = match kept_up.await {
                 Ok(Ok(reached)) => {
                     self.reached.send_replace(Some(reached));
+                    tokio::select! {
+                        () = rest(self.reached.receiver_count()) => {}
+                        _ = closing.changed() => return,
+                    }
                     Duration::MAX
                 }
                 Ok(Err(error)) => {
@@ -144,6 +153,14 @@ impl Hub {
                 () = tokio::time::sleep(again) => {}
             }
         }
+    }
+}
+
+/// The rest that so many watchers get. For few there is none: a timer's least is a millisecond.
+async fn rest(watchers: usize) {
+    let rest = REST_OF_EACH.saturating_mul(u32::try_from(watchers).unwrap_or(u32::MAX));
+    if rest >= Duration::from_millis(1) {
+        tokio::time::sleep(rest.min(LONGEST_REST)).await;
     }
 }
 
