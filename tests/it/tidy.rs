@@ -201,6 +201,31 @@ fn the_readme_shows_the_measured_figures() {
     assert!(shown >= 13);
 }
 
+/// What was set out for large stores and many watchers is shown with what came of it.
+#[test]
+fn the_readme_shows_what_size_costs() {
+    let readme = read("README.md");
+    let (scale, watch) = (results("scale"), results("watch-scale"));
+    let targets = scale["targets"].as_array().unwrap();
+    assert!(targets.len() > 5, "there are too few targets to mean anything");
+    for target in targets {
+        let missed = if target["met"] == false { ": **missed**" } else { "" };
+        let what = target["what"].as_str().unwrap();
+        let line = format!("\n| {} | {} | {what}{missed} |\n", target["figure"], target["at_most"]);
+        assert!(readme.contains(&line), "README.md does not show{line}");
+    }
+    for case in ["thousand_watchers", "fast_writes"] {
+        for since in ["write_start_to_line", "acknowledgement_to_line"] {
+            let figure = &watch[case][since]["p99_ms"];
+            let missed = figure.as_f64().unwrap() > 100.0;
+            let shown =
+                readme.lines().find(|line| line.starts_with(&format!("| {figure} | 100 | ")));
+            let shown = shown.unwrap_or_else(|| panic!("README.md does not show {figure}"));
+            assert_eq!(missed, shown.contains("**missed**"), "{shown}");
+        }
+    }
+}
+
 /// The README's table beside OpenBao is `benches/compare.sh --table`, and a target that is missed says so.
 #[test]
 fn the_readme_shows_the_comparison() {

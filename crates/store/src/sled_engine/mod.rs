@@ -372,10 +372,11 @@ impl SledEngine {
         } else {
             recover(&dir, &head, options)?
         };
+        let tree = Tree::new(&dir, head.files, raw)?;
+        tree.take_reserve();
         reserve::take_ballast(&dir);
         // After reads only, `HEAD` is ahead of the last commit.
         meta.anchor = Anchor::later(meta.anchor, head.anchor);
-        let tree = Tree::new(&dir, head.files, raw)?;
         Self::start(dir, tree, meta, head_file, options, hook)
     }
 
@@ -467,7 +468,9 @@ impl SledEngine {
         let store = self.dir.store(head.files);
         reserve::release_ballast(&self.dir)?;
         let (raw, _) = recover(&self.dir, &head, self.options)?;
-        Tree::new(&self.dir, head.files, raw)?.close().map_err(unclean)?;
+        let tree = Tree::new(&self.dir, head.files, raw)?;
+        tree.take_reserve();
+        tree.close().map_err(unclean)?;
         clean::write(&self.dir, &store)?;
         reserve::take_ballast(&self.dir);
         Ok(())

@@ -477,6 +477,41 @@ fn a_record_that_the_change_log_contradicts_is_refused() {
     }
 }
 
+/// Whichever half of whichever version is missing, the first one's or the last one's.
+#[test]
+fn a_version_that_lost_its_key_or_its_payload_is_refused() {
+    let uids = [Uid::from_bytes([1; 16]), Uid::from_bytes([2; 16])];
+    let payloads = uids.into_iter().flat_map(|uid| [(uid, 1), (uid, 2)]);
+    let halves = payloads.map(|(uid, version)| Key::payload(uid, version));
+    let halves: Vec<_> = halves.chain(uids.map(Key::wrapped_keys)).collect();
+    for lost in std::iter::once(None).chain(halves.iter().map(Some)) {
+        let home = fresh();
+        let engine = open(home.path()).unwrap();
+        for uid in uids {
+            let (mut commit, mut keys) = (Commit::default(), WrappedKeys::default());
+            for version in [1, 2] {
+                keys.put(version, vec![7; 60]);
+                commit.put(Key::payload(uid, version), vec![7; 5000]);
+            }
+            commit.put(Key::wrapped_keys(uid), keys.encode());
+            engine.commit(commit).unwrap();
+        }
+        let raw = engine.shared.visible.read().raw.clone().unwrap();
+        let mut staged = Staged::new(0, None);
+        lost.iter().for_each(|key| raw.stage_remove(&mut staged, key).unwrap());
+        raw.apply(staged.finish().0).unwrap();
+        raw.flush().unwrap();
+        let image = crash_image(home.path());
+        match (lost, open(image.path())) {
+            (None, Ok(_)) => {}
+            (Some(_), Err(OpenError::Damaged { what })) => {
+                assert!(what.contains("lost its key or its payload"), "{what}");
+            }
+            (lost, opened) => panic!("{lost:?}: {:?}", opened.err()),
+        }
+    }
+}
+
 /// Damage at rest, after a clean stop: found by checksum before sled gets to rewrite anything.
 #[test]
 fn a_flipped_bit_after_a_clean_stop_is_refused_before_anything_is_touched() {
