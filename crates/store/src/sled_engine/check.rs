@@ -44,9 +44,14 @@ pub(super) fn check(raw: &Raw, store: &Path, head: &Head, depth: Depth) -> Resul
     if depth == Depth::Everything {
         // Most of the time goes into the decoding of sled's leaves, and there are two halves of it.
         thread::scope(|scope| {
-            let versions = scope.spawn(|| check_versions(raw));
+            let beside = thread::Builder::new().name("store-check".to_owned());
+            let versions = beside.spawn_scoped(scope, || check_versions(raw));
             let others = check_log(raw, &meta).and_then(|latest| check_others(raw, &meta, latest));
-            others.and(versions.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            others.and(match versions {
+                Ok(versions) => versions.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // A system that has no thread to give says nothing of the files.
+                Err(_) => check_versions(raw),
+            })
         })?;
     }
     Ok(meta)
