@@ -159,6 +159,11 @@ impl Key {
         Self(bytes)
     }
 
+    /// The identity in the key of a secret's identity.
+    pub fn id_of_secret(&self) -> Option<&str> {
+        std::str::from_utf8(self.0.strip_prefix(&[SECRET_ID])?).ok()
+    }
+
     /// A cluster or a node.
     pub fn consumer(kind: ConsumerKind, name: &str) -> Self {
         let mut bytes = vec![CONSUMER, kind as u8];
@@ -554,6 +559,7 @@ mod tests {
         assert_eq!(hex(Key::org(&OrgName::default_org())), "\\x0fdefault");
         assert_eq!(hex(Key::last_use(uid)), "\\x100123456789abcdef");
         assert_eq!(hex(Key::secret_id("a-1")), "\\x11a-1");
+        assert_eq!(Key::secret_id("a-1").id_of_secret(), Some("a-1"));
         assert_eq!(hex(Key::consumer(ConsumerKind::Node, "n1")), "\\x12\\x02n1");
         assert_eq!(hex(Key::holding(uid)), "\\x130123456789abcdef");
         assert_eq!(hex(Key::rotation()), "\\x14");

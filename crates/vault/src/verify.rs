@@ -245,12 +245,12 @@ impl Vault {
                     if living.is_some_and(|head| named(&head)) {
                         return Ok(None);
                     }
-                    let mut right = false;
-                    self.each(&KeyRange::deleted_named(&path), |key, stored| {
-                        let head = self.open_record(key, &stored.value, Head::decode);
-                        right |= head.is_ok_and(|head| named(&head));
-                        Ok(())
-                    })?;
+                    // A deleted secret has no other identity than its own.
+                    let own = key.id_of_secret().and_then(|id| Uid::parse(id).ok());
+                    let right = match own {
+                        Some(uid) => self.head_at(&path, uid)?.is_some(),
+                        None => false,
+                    };
                     Ok((!right).then_some("the identity leads to no secret"))
                 },
             )
