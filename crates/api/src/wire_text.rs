@@ -20,6 +20,16 @@ impl WireText {
         Self(Zeroizing::new(text))
     }
 
+    /// How many bytes there are; a length is not a secret.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The text itself.
     pub fn expose(&self) -> &str {
         &self.0

@@ -45,7 +45,24 @@ impl Timestamp {
         let year = year_of_era + era * 400 + u64::from(month <= 2);
         let (seconds, millis) = (millis_of_day / 1000, millis_of_day % 1000);
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        // In a list there are several of them for each entry: no padded format, and no text that grows.
+        let mut text = String::with_capacity(24);
+        for (number, digits, end) in [
+            (year, year.max(1000).ilog10() + 1, '-'),
+            (month, 2, '-'),
+            (day, 2, 'T'),
+            (hour, 2, ':'),
+            (minute, 2, ':'),
+            (second, 2, '.'),
+            (millis, 3, 'Z'),
+        ] {
+            for place in (0..digits).rev() {
+                let digit = number / 10_u64.pow(place) % 10;
+                text.push(char::from(b'0' + digit as u8));
+            }
+            text.push(end);
+        }
+        text
     }
 }
 
@@ -66,5 +83,7 @@ mod tests {
         assert_eq!(written(951_782_400_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(written(1_709_251_199_999), "2024-02-29T23:59:59.999Z");
         assert_eq!(written(4_102_444_800_001), "2100-01-01T00:00:00.001Z");
+        assert_eq!(written(253_402_300_799_999), "9999-12-31T23:59:59.999Z");
+        assert_eq!(written(253_402_300_800_000), "10000-01-01T00:00:00.000Z");
     }
 }

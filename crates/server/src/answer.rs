@@ -10,10 +10,19 @@ use vault::VaultError;
 use crate::app::{Refused, unauthorized};
 use crate::audit::WasDenied;
 
+/// How long most answers are.
+const SMALL: usize = 512;
+
 /// A JSON answer; it may hold a value, so no cache may keep it.
 pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(mut bytes) => {
+    json_of(SMALL, status, body)
+}
+
+/// As [`json()`], of a body that is about so many bytes long: one that grows is copied and wiped each time.
+pub(crate) fn json_of<T: Serialize>(about: usize, status: StatusCode, body: &T) -> Response {
+    let mut bytes = Vec::with_capacity(about.max(SMALL));
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => {
             // For whoever reads it in a terminal.
             bytes.push(b'\n');
             with_type(status, bytes, "application/json")
@@ -25,7 +34,11 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
 
 /// A JSON answer about one version of a resource, which its `ETag` names.
 pub(crate) fn json_at<T: Serialize>(status: StatusCode, version: &str, body: &T) -> Response {
-    let mut response = json(status, body);
+    tagged(version, json(status, body))
+}
+
+/// An answer about one version of a resource, which its `ETag` names.
+pub(crate) fn tagged(version: &str, mut response: Response) -> Response {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }

@@ -134,7 +134,7 @@ impl Session {
             let (listed, page) = self
                 .blocking(move |vault| {
                     let actor = credential.actor(vault).ok_or_else(unauthorized)?;
-                    page(vault, &actor, named.as_deref(), &wanted)
+                    page(vault, &actor, named.as_deref(), &wanted, &|view| view)
                 })
                 .await?;
             // What is made from now on is a change, and does not end the list.
@@ -271,15 +271,16 @@ impl Session {
 ///
 /// # Errors
 /// When one of them may not be listed, or the query does not fit.
-pub(crate) fn page(
+pub(crate) fn page<T>(
     vault: &Vault,
     actor: &Actor,
     named: Option<&[ProjectPath]>,
     query: &ListQuery,
-) -> Result<(Vec<ProjectPath>, ListPage<SecretView>), Refused> {
+    show: &dyn Fn(SecretView) -> T,
+) -> Result<(Vec<ProjectPath>, ListPage<T>), Refused> {
     let projects = || named.map_or_else(|| listable(vault, actor), |named| Ok(named.to_vec()));
     settled(projects, |projects| {
-        let page = vault.secrets(&permits(vault, actor, projects.clone())?, query)?;
+        let page = vault.secrets_as(&permits(vault, actor, projects.clone())?, query, show)?;
         Ok((projects.clone(), page))
     })
 }

@@ -511,6 +511,13 @@ mod tests {
         }
     }
 
+    /// The check of a store reads the wrapped keys and the payloads side by side, and all else before and behind them.
+    #[test]
+    fn wrapped_keys_and_payloads_are_neighbours() {
+        assert_eq!(KeyRange::wrapped_keys().end, KeyRange::payloads().start);
+        assert!(KeyRange::payloads().end <= KeyRange::change_log().start);
+    }
+
     #[test]
     fn a_head_key_leads_back_to_its_path() {
         let key = head("ml", "team/hf");

@@ -125,7 +125,7 @@ impl Vault {
         let sealed = self.seal_version(&PayloadContext { uid, version: number, kind }, payload)?;
         draft.wraps.put(number, sealed.wrapped_key.into_bytes())?;
         draft.commit.put(Key::payload(uid, number), sealed.payload.into_bytes());
-        let state = VersionState::Live;
+        let (state, created_by) = (VersionState::Live, created_by.into());
         draft.head.versions.push(VersionInfo { number, state, created_at, created_by });
         Ok(())
     }
@@ -215,10 +215,8 @@ impl Vault {
         head: &Head,
         previous: Revision,
     ) -> Result<Vec<u8>, VaultError> {
-        let shown =
-            Head { versions: head.current().cloned().into_iter().collect(), ..head.clone() };
         let key = Key::event_view(head.uid, previous);
-        let view = ChangeView { previous, sealed: self.seal_record(&key, &shown.encode())? };
+        let view = ChangeView { previous, sealed: self.seal_record(&key, &head.encode_shown())? };
         let object = ChangedObject::Secret(head.path.clone());
         Ok(Change { kind, object, uid: head.uid, view: Some(view) }.encode())
     }

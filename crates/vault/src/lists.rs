@@ -188,6 +188,20 @@ impl Vault {
         permits: &[Permit<List, PartOfProject>],
         query: &ListQuery,
     ) -> Result<ListPage<SecretView>, VaultError> {
+        self.secrets_as(permits, query, &|view| view)
+    }
+
+    /// As [`Vault::secrets`], each of them as it is to be shown: what is not shown of a secret is then let go
+    /// before the next one is read.
+    ///
+    /// # Errors
+    /// As [`Vault::secrets`].
+    pub fn secrets_as<T>(
+        &self,
+        permits: &[Permit<List, PartOfProject>],
+        query: &ListQuery,
+        show: &dyn Fn(SecretView) -> T,
+    ) -> Result<ListPage<T>, VaultError> {
         if query.limit == 0 {
             return Err(Invalid::new("limit", "must be at least 1").into());
         }
@@ -196,9 +210,9 @@ impl Vault {
         }
         let listing = self.listing(permits, query)?;
         if query.sort == Sort::Name && !query.descending {
-            self.walk(&listing)
+            self.walk(&listing, show)
         } else {
-            self.sorted(&listing)
+            self.sorted(&listing, show)
         }
     }
 
@@ -229,9 +243,15 @@ impl Vault {
     }
 
     /// In the order of the keys, looking only at what a page needs.
-    fn walk(&self, listing: &Listing<'_>) -> Result<ListPage<SecretView>, VaultError> {
+    fn walk<T>(
+        &self,
+        listing: &Listing<'_>,
+        show: &dyn Fn(SecretView) -> T,
+    ) -> Result<ListPage<T>, VaultError> {
         let query = listing.query;
-        let (mut items, mut looked) = (Vec::new(), 0);
+        // A whole page at once: what grows is copied and wiped again and again.
+        let mut items = Vec::with_capacity(query.limit.min(SCAN));
+        let mut looked = 0;
         let mut ranges = listing.rest().into_iter();
         while let Some(mut range) = ranges.next() {
             let mut more = true;
@@ -244,18 +264,22 @@ impl Vault {
                 };
                 let page = self.engine.scan(&range, scan)?;
                 more = page.more;
-                for (key, stored) in page.records {
+                let (mut records, mut last) = (page.records.into_iter(), None);
+                while let Some((key, stored)) = records.next() {
                     looked += 1;
                     let view = self.list_view(&key, &stored)?;
                     if self.is_listed(listing, &view.head) {
-                        items.push(view);
+                        items.push(show(view));
                     }
-                    range = range.after(&key);
                     if items.len() == query.limit || looked == MAX_LOOKED {
-                        let goes_on = self.holds_any(std::iter::once(range).chain(ranges))?;
+                        let goes_on = more || records.len() > 0 || self.holds_any(ranges)?;
                         let next = goes_on.then(|| listing.cursor_after(&key, &[]));
                         return Ok(listing.page(items, next));
                     }
+                    last = Some(key);
+                }
+                if let Some(key) = last {
+                    range = range.after(&key);
                 }
             }
         }
@@ -269,7 +293,11 @@ impl Vault {
     }
 
     /// In another order: all of it is looked at, so all of it has to be little enough.
-    fn sorted(&self, listing: &Listing<'_>) -> Result<ListPage<SecretView>, VaultError> {
+    fn sorted<T>(
+        &self,
+        listing: &Listing<'_>,
+        show: &dyn Fn(SecretView) -> T,
+    ) -> Result<ListPage<T>, VaultError> {
         let query = listing.query;
         let mut found = Vec::new();
         let mut looked = 0;
@@ -301,7 +329,7 @@ impl Vault {
         found.truncate(query.limit);
         let next = found.last().filter(|_| more);
         let next = next.map(|(sort, key, _)| listing.cursor_after(key, sort));
-        Ok(listing.page(found.into_iter().map(|(_, _, view)| view).collect(), next))
+        Ok(listing.page(found.into_iter().map(|(_, _, view)| show(view)).collect(), next))
     }
 
     fn is_listed(&self, listing: &Listing<'_>, head: &Head) -> bool {
@@ -354,7 +382,7 @@ impl Listing<'_> {
         Cursor { list, first, sort_key: sort_key.to_vec(), after: key.as_bytes().to_vec() }.write()
     }
 
-    fn page(&self, items: Vec<SecretView>, next: Option<String>) -> ListPage<SecretView> {
+    fn page<T>(&self, items: Vec<T>, next: Option<String>) -> ListPage<T> {
         ListPage { items, resource_version: self.first, next }
     }
 }

@@ -58,6 +58,13 @@ impl SecretData {
         }
         shown
     }
+
+    /// About how many bytes it has as JSON where it is keys and values, which most secrets are: an answer has
+    /// room for them from the beginning then.
+    pub fn about_bytes(&self) -> usize {
+        let entry = |(key, value): (&String, &WireText)| key.len() + value.len() + 6;
+        128 + self.data.iter().flatten().map(entry).sum::<usize>()
+    }
 }
 
 fn encode(value: &Plaintext) -> WireText {

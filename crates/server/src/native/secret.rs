@@ -13,7 +13,7 @@ use vault::{
 
 use super::binding::Rights;
 use super::show;
-use crate::answer::{Failure, json, json_at, no_content};
+use crate::answer::{Failure, json, json_at, json_of, no_content, tagged};
 use crate::app::{App, Refused};
 use crate::audit::About;
 use crate::caller::Caller;
@@ -171,7 +171,8 @@ pub(super) async fn data(
     let body = SecretData::new(revealed.version, &revealed.payload);
     let about = About::secret(app.vault(), &revealed.secret, Some(revealed.version));
     let version = revealed.secret.resource_version.to_string();
-    Ok(about.of(json_at(StatusCode::OK, &version, &body)))
+    let answer = json_of(body.about_bytes(), StatusCode::OK, &body);
+    Ok(about.of(tagged(&version, answer)))
 }
 
 /// Deletes a secret; it can be undeleted until it is purged.

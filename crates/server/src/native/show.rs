@@ -97,7 +97,7 @@ pub(super) fn versions(view: &SecretView) -> Vec<VersionBody> {
         version: version.number,
         state: version.state.as_str().to_owned(),
         creation_timestamp: version.created_at.to_rfc3339(),
-        created_by: version.created_by.clone(),
+        created_by: version.created_by.to_string(),
     };
     view.head.versions.iter().map(show).collect()
 }

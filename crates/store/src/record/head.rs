@@ -1,5 +1,8 @@
 //! A secret's head: everything about it except its values.
 
+use std::slice;
+use std::sync::Arc;
+
 use domain::{
     Annotations, BindingKind, Decoder, Encoder, Labels, Malformed, ProjectPath, SecretPath,
     SecretType, Timestamp, Uid,
@@ -12,6 +15,11 @@ use super::{
 
 /// 1 had neither alias nor annotations; no release wrote it.
 const HEAD_FORMAT: u8 = 2;
+/// How long most heads are without their versions, and how long a version is with the name of who wrote it.
+const USUAL_BYTES: usize = 256;
+const USUAL_VERSION_BYTES: usize = 48;
+/// The shortest version: its number, its state, its time, and the length of a name.
+const VERSION_BYTES: usize = 21;
 
 /// How one version stands. The numbers are stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +62,8 @@ pub struct VersionInfo {
     pub state: VersionState,
     /// When it was written.
     pub created_at: Timestamp,
-    /// Who wrote it.
-    pub created_by: String,
+    /// Who wrote it: mostly the same for a secret's versions, which then share it.
+    pub created_by: Arc<str>,
 }
 
 /// A further project in which a secret may be used and is projected.
@@ -133,7 +141,16 @@ impl Head {
 
     /// The bytes to be sealed.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder::default();
+        self.encode_with(&self.versions)
+    }
+
+    /// The bytes of the same head without its history: of the versions it has the current one.
+    pub fn encode_shown(&self) -> Vec<u8> {
+        self.encode_with(self.current().map(slice::from_ref).unwrap_or_default())
+    }
+
+    fn encode_with(&self, versions: &[VersionInfo]) -> Vec<u8> {
+        let mut out = Encoder::with_capacity(USUAL_BYTES + versions.len() * USUAL_VERSION_BYTES);
         out.u8(HEAD_FORMAT).uid(self.uid).text(self.alias.as_deref().unwrap_or_default());
         put_secret(&mut out, &self.path);
         out.u8(self.kind.code()).text(&self.owner);
@@ -147,8 +164,8 @@ impl Head {
             put_project(&mut out, &binding.project);
             out.u8(binding.code()).text(&binding.created_by).timestamp(binding.created_at);
         }
-        out.u32(self.versions.len() as u32);
-        for version in &self.versions {
+        out.u32(versions.len() as u32);
+        for version in versions {
             out.u64(version.number).u8(version.state as u8);
             out.timestamp(version.created_at).text(&version.created_by);
         }
@@ -213,15 +230,22 @@ fn take_bindings(input: &mut Decoder<'_>) -> Result<Vec<Binding>, Malformed> {
 }
 
 fn take_versions(input: &mut Decoder<'_>) -> Result<Vec<VersionInfo>, Malformed> {
-    let mut versions: Vec<VersionInfo> = Vec::new();
-    for _ in 0..input.u32()? {
+    let count = input.u32()?;
+    // Never more room than what is left can hold, whatever the count says.
+    let room = usize::try_from(count).unwrap_or(usize::MAX).min(input.remaining() / VERSION_BYTES);
+    let mut versions: Vec<VersionInfo> = Vec::with_capacity(room);
+    for _ in 0..count {
         let number = input.u64()?;
         if versions.last().is_some_and(|last| last.number >= number) {
             return Err(Malformed);
         }
         let state = VersionState::from_code(input.u8()?).ok_or(Malformed)?;
         let created_at = input.timestamp()?;
-        let created_by = input.text()?.to_owned();
+        let created_by = input.text()?;
+        let created_by = match versions.last() {
+            Some(last) if *last.created_by == *created_by => last.created_by.clone(),
+            _ => Arc::from(created_by),
+        };
         versions.push(VersionInfo { number, state, created_at, created_by });
     }
     Ok(versions)

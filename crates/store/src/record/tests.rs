@@ -26,7 +26,7 @@ fn head() -> Head {
         number,
         state,
         created_at: Timestamp::from_unix_millis(3),
-        created_by: "b".to_owned(),
+        created_by: "b".into(),
     };
     Head {
         uid: UID,
@@ -240,6 +240,23 @@ fn golden_records() {
     );
     let changed = Change { object: ChangedObject::Consumer, view: None, ..change() };
     assert_eq!(shown(&changed.encode()), r"\x01\x030123456789abcdef\x07");
+}
+
+/// Versions share the name of who wrote them where it is the same, and a count that cannot be true takes no room.
+#[test]
+fn each_version_says_who_wrote_it_and_a_head_is_shown_with_the_current_one() {
+    let mut head = head();
+    let version = head.versions.pop().unwrap();
+    let by = |number, who: &str| VersionInfo { number, created_by: who.into(), ..version.clone() };
+    head.versions = vec![by(1, "a"), by(2, "a"), by(3, "b"), by(4, "a")];
+    assert_eq!(Head::decode(&head.encode()).as_ref(), Ok(&head));
+    let shown = Head { versions: vec![by(4, "a")], ..head.clone() };
+    assert_eq!(Head::decode(&head.encode_shown()), Ok(shown));
+    head.versions.clear();
+    assert_eq!(head.encode_shown(), head.encode());
+    let mut bytes = head.encode();
+    *bytes.last_chunk_mut().unwrap() = u32::MAX.to_be_bytes();
+    assert_eq!(Head::decode(&bytes), Err(Malformed));
 }
 
 #[test]
