@@ -17,7 +17,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender, sync_channel};
@@ -136,6 +136,9 @@ impl OpenError {
     }
 }
 
+/// For so many records there is room from the beginning when a range is read.
+const PAGE: usize = 256;
+
 /// Answers how far the audit log has come, durably.
 type AnchorSource = Box<dyn Fn() -> Option<Anchor> + Send + Sync>;
 
@@ -231,7 +234,9 @@ impl Visible {
         limit: usize,
     ) -> Result<(Vec<(Key, Stored)>, bool), StoreError> {
         let mut old = self.overlay.range(range.start.clone()..range.end.clone()).peekable();
-        let mut records = Vec::new();
+        // One more is read than is given. Few pages are longer than that, and what grows is copied and wiped
+        // again and again.
+        let mut records = Vec::with_capacity(limit.min(PAGE) + 1);
         let mut raw = self.raw()?.range(range);
         let mut next = raw.next().transpose()?;
         while records.len() <= limit {
@@ -599,8 +604,23 @@ enum Depth {
 /// comes back when something is wrong.
 fn recover(dir: &DataDir, head: &Head, options: SledOptions) -> Result<(Raw, Meta), OpenError> {
     let store = dir.store(head.files);
-    recovery::copy_aside(dir, &store)?;
-    match open_and_check(&store, head, options, Depth::Everything) {
+    let copied = recovery::copy_aside(dir, &store)?;
+    // The copy gets to the disk while it is read.
+    let (opened, synced) = thread::scope(|scope| {
+        let beside = thread::Builder::new().name("store-sync".to_owned());
+        let syncing = beside.spawn_scoped(scope, || copied.sync());
+        let opened = open_and_check(&store, head, options, Depth::Everything);
+        let synced = match syncing {
+            Ok(syncing) => syncing.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => copied.sync(),
+        };
+        (opened, synced)
+    });
+    let opened = opened.and_then(|(raw, meta)| match synced {
+        Ok(()) => Ok((raw, meta)),
+        Err(error) => Err(raw.close_after(OpenError::io("sync", &store, error))),
+    });
+    match opened {
         Ok((raw, meta)) => match recovery::discard_copy(dir) {
             Ok(()) => Ok((raw, meta)),
             Err(error) => Err(raw.close_after(error)),

@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 
 use super::OpenError;
-use super::data_dir::{DataDir, remove_dir_if_there, rename, sync_dir};
+use super::data_dir::{DataDir, remove_dir_if_there, rename};
 
 /// Undoes a start that was cut off, and removes what sled must not find and what a compaction left:
 /// `store` is the directory that `HEAD` names.
@@ -36,14 +36,15 @@ pub(super) fn settle(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
 
 /// Puts the data files aside and a copy in their place. A disk that has no room for a copy must not
 /// keep the daemon down, so then there is none, which is said.
-pub(super) fn copy_aside(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
-    match copy_dir(store, &dir.store_partial()) {
+pub(super) fn copy_aside(dir: &DataDir, store: &Path) -> Result<Copied, OpenError> {
+    let mut copied = Vec::new();
+    match copy_dir(store, &dir.store_partial(), &mut copied) {
         Ok(()) => {
-            sync_dir(&dir.store_partial())?;
             // Between the two the store is there only aside, from where the next start takes it.
             rename(store, &dir.store_copy())?;
             rename(&dir.store_partial(), store)?;
-            dir.sync()
+            dir.sync()?;
+            Ok(Copied(copied))
         }
         Err(error)
             if matches!(
@@ -54,9 +55,21 @@ pub(super) fn copy_aside(dir: &DataDir, store: &Path) -> Result<(), OpenError> {
             tracing::warn!(
                 "the disk has no room for a copy of the data files: opening without one"
             );
-            remove_dir_if_there(&dir.store_partial())
+            remove_dir_if_there(&dir.store_partial())?;
+            Ok(Copied(Vec::new()))
         }
         Err(error) => Err(OpenError::io("copy", store, error)),
+    }
+}
+
+/// The files of a copy. It counts when they are on the disk: until then a start that is cut off begins again from
+/// the files that are aside.
+pub(super) struct Copied(Vec<File>);
+
+impl Copied {
+    /// Makes the copy durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(File::sync_all)
     }
 }
 
@@ -99,17 +112,19 @@ fn remove_unfinished_snapshots(store: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies a directory; adds its files and itself to `copied`.
+fn copy_dir(from: &Path, to: &Path, copied: &mut Vec<File>) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_dir(&entry.path(), &target)?;
+            copy_dir(&entry.path(), &target, copied)?;
         } else {
             fs::copy(entry.path(), &target)?;
-            File::open(&target)?.sync_all()?;
+            copied.push(File::open(&target)?);
         }
     }
+    copied.push(File::open(to)?);
     Ok(())
 }
