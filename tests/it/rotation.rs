@@ -514,7 +514,7 @@ fn what_is_wrong_is_refused_in_one_line_and_changes_nothing() {
     // Where the keyring is written first, there is something in the way.
     fs::create_dir(home.data.join("keyring.new")).unwrap();
     let ended = run(&mut rotate_keys(&home, &[]));
-    assert!(ended.one_error_line(1).contains("the one before is untouched"), "{ended:?}");
+    assert!(ended.one_error_line(1).contains("the keys in use are those of before"), "{ended:?}");
     assert_eq!(fs::read(home.data.join("keyring")).unwrap(), file);
     fs::remove_dir(home.data.join("keyring.new")).unwrap();
 

@@ -1,6 +1,7 @@
 //! Compaction, backup, restore and verification, from where an operator stands.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -392,6 +393,26 @@ fn a_backup_of_a_busy_daemon_is_one_moment_of_it() {
             assert!(first == second || first == second + 1, "{first} {second}");
         }
     }
+}
+
+/// What a command that was killed has left makes way for the next one; what another command is writing does not.
+#[test]
+fn a_backup_that_another_command_is_writing_is_left_alone() {
+    let Fresh { home, daemon: _daemon, admin: _admin } = fresh();
+    let files = tempfile::tempdir().unwrap();
+    let (target, partial) = (files.path().join("backup"), files.path().join("backup.partial"));
+    fs::write(&partial, "half of it").unwrap();
+    let writing = fs::File::open(&partial).unwrap();
+    writing.lock().unwrap();
+    let refused = on(&home, "backup", &["--to", text(&target)]);
+    assert!(refused.one_error_line(1).contains("another backup"), "{refused:?}");
+    assert_eq!(fs::read_to_string(&partial).unwrap(), "half of it");
+    assert!(!target.exists());
+    drop(writing);
+    told(&on(&home, "backup", &["--to", text(&target)]));
+    told(&on(&home, "verify", &["--backup", text(&target)]));
+    assert!(!partial.exists());
+    assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 /// Either reads the whole store; and a client that takes a backup slowly keeps nobody else waiting.

@@ -155,7 +155,7 @@ pub enum StoreError {
         what: &'static str,
     },
     /// The keyring file was not replaced.
-    #[error("the keyring file cannot be written: {reason}; the one before is untouched")]
+    #[error("the keyring file cannot be written: {reason}; the keys in use are those of before")]
     Keyring {
         /// What the system says.
         reason: String,

@@ -1,7 +1,7 @@
 //! `tresor compact`, `backup`, `restore` and `verify`: acts on a store as a whole, in the daemon that has
 //! it or without one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -223,7 +223,7 @@ impl BackupArgs {
     }
 }
 
-/// A file that gets its name when it is whole.
+/// A file that gets its name when it is whole. It is locked while it is written.
 struct Partial {
     path: PathBuf,
     to: PathBuf,
@@ -239,13 +239,23 @@ impl Partial {
         let mut name = to.as_os_str().to_owned();
         name.push(".partial");
         let path = PathBuf::from(name);
-        let mut options = OpenOptions::new();
-        // What a command that was killed has left is no backup, and may be somebody else's to read.
+        let busy = || Failure::new(format!("another backup to {} is under way", to.display()));
+        // What a command that was killed has left is no backup, and may be somebody else's to read. What
+        // another one writes at this moment is locked.
+        let left = File::open(&path).ok();
+        if left.as_ref().is_some_and(is_locked) {
+            return Err(busy());
+        }
         let _ = fs::remove_file(&path);
+        let mut options = OpenOptions::new();
         let made = options.read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = made.map_err(|error| {
             Failure::new(format!("{} cannot be written: {error}", path.display()))
         })?;
+        // One that began at the same time has taken it for what was left.
+        if is_locked(&file) {
+            return Err(busy());
+        }
         Ok(Self { path, to: to.to_owned(), file, done: false })
     }
 
@@ -269,9 +279,18 @@ impl Partial {
         let _ = fs::remove_file(&self.path);
         let parent = self.to.parent().filter(|parent| !parent.as_os_str().is_empty());
         let synced = File::open(parent.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all());
-        synced.map_err(|error| self.failed(&error))?;
+        let to = self.to.display();
+        synced.map_err(|error| {
+            Failure::new(format!("{to} is whole, and may lose its name in a power cut: {error}"))
+        })?;
         Ok(read)
     }
+}
+
+/// Whether another process has locked a file; if not, it is locked now. Where the file system has no locks,
+/// none has.
+fn is_locked(file: &File) -> bool {
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 impl Drop for Partial {

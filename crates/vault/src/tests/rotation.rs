@@ -360,7 +360,7 @@ fn a_keyring_file_that_cannot_be_written_changes_nothing() {
     let beside = home.dir.path().join("keyring.new");
     fs::create_dir(&beside).unwrap();
     let error = running.begin(&NewRotation::default()).unwrap_err();
-    assert!(error.to_string().contains("the one before is untouched"), "{error}");
+    assert!(error.to_string().contains("the keys in use are those of before"), "{error}");
     assert_eq!(running.keks(), [1]);
     assert!(running.vault.keys(&running.may(WholeStore)).unwrap().rotation.is_none());
     running.create("new", "v").unwrap();
