@@ -22,6 +22,7 @@ pub struct Daemon {
     address: String,
     token: String,
     home: TempDir,
+    kubeconfig: Option<PathBuf>,
 }
 
 /// How a daemon is stopped.
@@ -39,14 +40,27 @@ impl Daemon {
     /// # Panics
     /// When there is none, or it does not serve.
     pub fn start() -> Self {
+        Self::start_on(None, "{}")
+    }
+
+    /// Starts it beside a cluster; `spec` is its project's, with the rules by which it projects.
+    ///
+    /// # Panics
+    /// As [`Daemon::start`].
+    pub fn start_projecting(kubeconfig: &Path, spec: &str) -> Self {
+        Self::start_on(Some(kubeconfig.to_owned()), spec)
+    }
+
+    fn start_on(kubeconfig: Option<PathBuf>, spec: &str) -> Self {
         let home = tempfile::tempdir_in(binary().with_file_name("")).expect("a directory is made");
         let made = command(home.path(), "init").output().expect("init runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let token = String::from_utf8(made.stdout).expect("a token is text").trim().to_owned();
-        let (child, address) = serve(home.path());
-        let daemon = Self { child, address, token, home };
+        let (child, address) = serve(home.path(), kubeconfig.as_deref());
+        let daemon = Self { child, address, token, home, kubeconfig };
         let projects = SECRETS.strip_suffix("/bench/secrets").expect("a project's secrets");
-        daemon.wire().call("POST", projects, r#"{"metadata":{"name":"bench"}}"#);
+        let project = format!(r#"{{"metadata":{{"name":"bench"}},"spec":{spec}}}"#);
+        daemon.wire().call("POST", projects, &project);
         daemon
     }
 
@@ -55,7 +69,7 @@ impl Daemon {
     /// # Panics
     /// When it does not serve.
     pub fn start_again(&mut self) {
-        (self.child, self.address) = serve(self.home.path());
+        (self.child, self.address) = serve(self.home.path(), self.kubeconfig.as_deref());
     }
 
     /// Stops the daemon, and waits for its end.
@@ -135,9 +149,12 @@ fn command(home: &Path, verb: &str) -> Command {
     command
 }
 
-fn serve(home: &Path) -> (Child, String) {
+fn serve(home: &Path, kubeconfig: Option<&Path>) -> (Child, String) {
     let mut serve = command(home, "serve");
-    let serve = serve.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+    serve.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+    if let Some(kubeconfig) = kubeconfig {
+        serve.arg("--kubeconfig").arg(kubeconfig);
+    }
     let mut child = serve.spawn().expect("serve runs");
     let address = address(&mut child);
     (child, address)

@@ -16,21 +16,12 @@ case "${1:-}" in
   *) echo "usage: $0 [--plot]" >&2; exit 2 ;;
 esac
 
-readonly CACHE="${XDG_CACHE_HOME:-$HOME/.cache}"
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/tresor-target/$(rustc --version | cut -d' ' -f2)}"
-cargo build --release --locked --quiet
-cargo build --release --locked --quiet -p benches --example scale
-load=$(cut -d' ' -f1 /proc/loadavg)
-scale="$CARGO_TARGET_DIR/release/examples/scale"
-home="$(mktemp -d)"
-trap 'rm -rf "$home"' EXIT
+. benches/example.sh
+example scale
+"$example" 200 1000 10000 30000 100000 300000 1000000 | tee "$home/of_200" >&2
+"$example" 1024 100000 | tee "$home/of_1024" >&2
 
-SECONDS=0
-"$scale" 200 1000 10000 30000 100000 300000 1000000 | tee "$home/of_200" >&2
-"$scale" 1024 100000 | tee "$home/of_1024" >&2
-
-jq -s --arg commit "$(git rev-parse HEAD)" --argjson load "$load" --argjson seconds "$SECONDS" \
-  --arg machine "$(nproc) cores, $(sed -n 's/^model name\t*: //p' /proc/cpuinfo | head -n 1)" '
+jq -s "${facts[@]}" --argjson seconds "$SECONDS" '
   def at($bytes; $secrets): first(.[] | select(.value_bytes == $bytes and .secrets == $secrets));
   def row($what; $figure; $wanted): { what: $what, figure: $figure, at_most: $wanted, met: ($figure <= $wanted) };
   def fell($what): (1 - at(200; 1000000)[$what].median_per_s / at(200; 10000)[$what].median_per_s) * 1000 | round / 10;

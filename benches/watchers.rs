@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use benches::{Daemon, SECRETS, Wire};
+use benches::{Daemon, SECRETS, Wire, distribution};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -287,13 +287,6 @@ fn resource_version(json: &str) -> u64 {
     let rest = json.split_once(r#""resourceVersion":""#).map(|(_, rest)| rest);
     let text = rest.and_then(|rest| rest.split('"').next());
     text.and_then(|text| text.parse().ok()).expect("it has a resourceVersion")
-}
-
-fn distribution(mut times: Vec<Duration>) -> Value {
-    times.sort_unstable();
-    let millis = |time: &Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
-    let at = |percent: usize| times.get(times.len() * percent / 100).map(millis);
-    json!({ "p50_ms": at(50), "p99_ms": at(99), "max_ms": times.last().map(millis) })
 }
 
 fn to_usize(number: u64) -> usize {

@@ -141,15 +141,21 @@ impl Cluster {
     /// # Errors
     /// When it cannot be started; a command that fails is in the output's status.
     pub fn kubectl(&self, args: &[&str]) -> io::Result<Output> {
-        Command::new(&self.assets.kubectl)
+        self.kubectl_command(args).output()
+    }
+
+    /// `kubectl` as the administrator, to be run.
+    pub fn kubectl_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.assets.kubectl);
+        command
             .arg("--kubeconfig")
             .arg(self.kubeconfig())
             // Its discovery cache would otherwise go below the user's home.
             .arg("--cache-dir")
             .arg(self.dir.join("kubectl-cache"))
             .args(args)
-            .stdin(Stdio::null())
-            .output()
+            .stdin(Stdio::null());
+        command
     }
 
     fn wait_until_ready(&mut self) -> io::Result<()> {
