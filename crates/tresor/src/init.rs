@@ -144,7 +144,9 @@ pub(crate) fn open(dir: DataDir, root: Unlock<'_>, settings: &Settings) -> Resul
         )));
     }
     let store = *keyring.store_id().as_bytes();
-    let engine = Arc::new(SledEngine::open(dir, store, SledOptions::default())?);
+    let cache_bytes = u64::from(settings.cache_mib) << 20;
+    let options = SledOptions { cache_bytes, ..SledOptions::default() };
+    let engine = Arc::new(SledEngine::open(dir, store, options)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kept = vault_settings(settings);
     let vault = Vault::open(engine.clone(), engine.incarnation(), keyring, clock, kept)?;

@@ -44,6 +44,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// How many versions of a secret are kept.
     pub keep_versions: u32,
+    /// How much of the store is kept in memory.
+    pub cache_mib: u32,
     /// After how many days a deleted secret is purged; 0 is at once.
     pub purge_after_days: u32,
     /// After how many uses the encryption keys are changed without being asked.
@@ -326,7 +328,7 @@ const ALL_SURFACES: &str = "apolo,blueprints,chariot,digitalhub,safe";
 use Form::{Address, As, Flag, Lease, Levels, Number, Path, Text};
 
 #[rustfmt::skip]
-pub(crate) static TABLE: [Setting; 38] = [
+pub(crate) static TABLE: [Setting; 39] = [
     row!(data_dir, "data-dir", Path, None, "/var/lib/tresor", set_some,
         "The directory that holds keyring and store; `tresor init` makes it."),
     row!(root_key_file, "root-key-file", Path, None, "/etc/tresor/root-key", set_some,
@@ -347,6 +349,8 @@ pub(crate) static TABLE: [Setting; 38] = [
         "What is logged; without it `info` and, for other commands than `serve`, `error`."),
     row!(log_format, "log-format", Form::LogFormat, Some("text"), "json", set,
         "What a line of the log looks like."),
+    row!(cache_mib, "cache-mib", Number(4, 65_536), Some("16"), "256", set,
+        "How much of the store is kept in memory, in MiB; it takes up to twice as much, and as much again while files are compacted."),
     row!(keep_versions, "keep-versions", Number(1, 100), Some("10"), "20", set,
         "How many versions of a secret are kept, where neither it nor its project says."),
     row!(purge_after_days, "purge-after-days", Number(0, 36_500), Some("30"), "7", set,
@@ -418,6 +422,7 @@ impl Default for Settings {
             cluster_name: String::new(),
             log: None,
             log_format: LogFormat::Text,
+            cache_mib: 0,
             keep_versions: 0,
             purge_after_days: 0,
             rotate_keys_after_uses: 0,

@@ -145,9 +145,11 @@ impl Vault {
         wanted: &SecretChange<'_>,
     ) -> Result<SecretView, VaultError> {
         check_keep(wanted.keep_versions.flatten())?;
-        let mut view = persist(|| self.try_update(permit, wanted))?;
+        let (mut view, kept) = persist(|| self.try_update(permit, wanted))?;
         // The update stands, whatever becomes of this: what is left over goes with the next one.
-        if let Err(error) = self.prune_further(permit, &mut view) {
+        if view.head.versions.len() > kept
+            && let Err(error) = self.prune_further(permit, &mut view)
+        {
             tracing::debug!(%error, "not all versions went that are kept no longer");
         }
         Ok(view)
@@ -361,11 +363,12 @@ impl Vault {
         })
     }
 
+    /// Updates a secret in one commit; says how many versions are kept of it, which it may yet have more than.
     pub(crate) fn try_update(
         &self,
         permit: &Permit<Update, SecretPath>,
         wanted: &SecretChange<'_>,
-    ) -> Result<SecretView, VaultError> {
+    ) -> Result<(SecretView, usize), VaultError> {
         let mut draft = self.draft(permit, wanted.expected)?;
         let (now, by) = (self.clock.now(), permit.actor().name());
         if let Some(relabel) = wanted.labels {
@@ -383,9 +386,10 @@ impl Vault {
         if let Some(bindings) = &wanted.bindings {
             self.rebind(&mut draft, bindings, permit.actor(), now)?;
         }
-        draft.prune(self.kept_versions(&draft.head)?);
+        let kept = self.kept_versions(&draft.head)?;
+        draft.prune(kept);
         draft.head.updated_at = now;
-        self.write(draft, ChangeKind::Modified, permit.basis())
+        Ok((self.write(draft, ChangeKind::Modified, permit.basis())?, kept))
     }
 
     /// One commit may be too small to let all versions go that are kept no longer. It rests on the

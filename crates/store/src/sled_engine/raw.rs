@@ -56,10 +56,28 @@ impl Raw {
         &self,
         range: &KeyRange,
     ) -> impl Iterator<Item = Result<(Key, Stored), StoreError>> + '_ {
+        self.entries(range).map(|entry| {
+            let (key, bytes) = entry?;
+            Ok((key, self.assemble(&bytes)?))
+        })
+    }
+
+    /// As [`Raw::range`], each to be read as often as wanted.
+    pub(super) fn range_of_found(
+        &self,
+        range: &KeyRange,
+    ) -> impl Iterator<Item = Result<(Key, Found), StoreError>> + use<> {
+        self.entries(range).map(|entry| entry.map(|(key, bytes)| (key, Found(Some(bytes)))))
+    }
+
+    fn entries(
+        &self,
+        range: &KeyRange,
+    ) -> impl Iterator<Item = Result<(Key, sled::IVec), StoreError>> + use<> {
         let entries = self.0.range(range.start.as_bytes()..range.end.as_bytes());
         entries.map(|entry| {
             let (key, bytes) = entry.map_err(failed)?;
-            Ok((Key::from_bytes(key.to_vec()), self.assemble(&bytes)?))
+            Ok((Key::from_bytes(key.to_vec()), bytes))
         })
     }
 
@@ -99,9 +117,10 @@ impl Raw {
     }
 
     /// Adds the removal of a record with its value's chunks.
+    #[cfg(test)]
     pub(super) fn stage_remove(&self, staged: &mut Staged, key: &Key) -> Result<(), StoreError> {
-        let Some(bytes) = self.0.get(key.as_bytes()).map_err(failed)? else { return Ok(()) };
-        stage_removal_of(staged, key, &bytes)
+        let found = self.find(key)?;
+        self.stage(staged, key, &found, None, (Revision::ZERO, 0)).map(|_| ())
     }
 
     pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {

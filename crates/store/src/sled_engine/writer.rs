@@ -354,6 +354,7 @@ impl Writer {
             group.records.remove(key);
         }
         self.take_anchor();
+        let revision = self.meta.revision;
         let copied = self.compaction.as_ref().and_then(Compaction::copied);
         let mut staged = Staged::new(self.meta.live_bytes, copied);
         let mut old = Vec::with_capacity(group.records.len() + trimmed.len());
@@ -362,12 +363,11 @@ impl Writer {
             let before = self.tree.raw.stage(&mut staged, key, found, stored.as_ref(), *origin)?;
             old.push((key.clone(), before));
         }
-        for (key, stored) in trimmed {
-            self.tree.raw.stage_remove(&mut staged, &key)?;
-            old.push((key, Some(stored)));
+        for (key, found) in trimmed {
+            let before = self.tree.raw.stage(&mut staged, &key, &found, None, (revision, 0))?;
+            old.push((key, before));
         }
         self.meta.live_bytes = staged.live_bytes();
-        let revision = self.meta.revision;
         let meta = Stored { value: self.meta.encode(), changed_at: revision, written_at: revision };
         staged.put_meta(&Meta::key(), &meta)?;
         let (batch, copy) = staged.finish();
@@ -391,33 +391,34 @@ impl Writer {
 
     /// The oldest events to be removed with this group, when too many are kept; whole commits, and
     /// never the newest.
-    fn trim(&mut self) -> Result<Vec<(Key, Stored)>, StoreError> {
+    fn trim(&mut self) -> Result<Vec<(Key, Found)>, StoreError> {
         if self.meta.log_count <= self.options.keep_events {
             return Ok(Vec::new());
         }
         let surplus =
             usize::try_from(self.meta.log_count - self.options.keep_events).unwrap_or(usize::MAX);
         let range = KeyRange::events(self.meta.log_floor);
-        let (mut oldest, mut keys): (Vec<(Key, Stored)>, _) = (Vec::new(), 0);
-        for entry in self.tree.raw.range(&range).take(surplus.saturating_add(1)) {
-            let (key, stored) = entry?;
-            keys += 1 + chunks_of(stored.value.len());
-            let another = oldest.first().is_some_and(|(_, old)| old.changed_at < stored.changed_at);
-            oldest.push((key, stored));
+        let (mut oldest, mut keys): (Vec<(Key, Found, Revision)>, _) = (Vec::new(), 0);
+        for entry in self.tree.raw.range_of_found(&range).take(surplus.saturating_add(1)) {
+            let (key, found) = entry?;
+            let Some(outline) = found.outline()? else { continue };
+            keys += 1 + usize::from(outline.chunks);
+            let another = oldest.first().is_some_and(|(_, _, old)| *old < outline.changed_at);
+            oldest.push((key, found, outline.changed_at));
             if keys > TRIM_KEYS && another {
                 break;
             }
         }
         // The last commit in hand may go on behind it: leave it whole for the next group.
-        let Some(last) = oldest.last().map(|(_, stored)| stored.changed_at) else {
+        let Some(last) = oldest.last().map(|(_, _, changed_at)| *changed_at) else {
             return Ok(Vec::new());
         };
-        oldest.retain(|(_, stored)| stored.changed_at < last);
-        if let Some((_, newest)) = oldest.last() {
-            self.meta.log_floor = newest.changed_at;
+        oldest.retain(|(_, _, changed_at)| *changed_at < last);
+        if let Some((_, _, newest)) = oldest.last() {
+            self.meta.log_floor = *newest;
             self.meta.log_count -= oldest.len() as u64;
         }
-        Ok(oldest)
+        Ok(oldest.into_iter().map(|(key, found, _)| (key, found)).collect())
     }
 }
 

@@ -431,7 +431,7 @@ fn pruning_further_stops_when_someone_else_has_changed_the_secret() {
 fn what_a_cut_off_pruning_left_goes_with_the_next_update() {
     let (home, running) = with_versions(100, 100);
     let change = SecretChange { keep_versions: Some(Some(1)), ..nothing() };
-    let cut = running.vault.try_update(&running.may(secret("hf")), &change).unwrap();
+    let (cut, _) = running.vault.try_update(&running.may(secret("hf")), &change).unwrap();
     assert!(kept(&cut).len() > 1);
     let again = home.killed().start();
     again.check_records();
