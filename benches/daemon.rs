@@ -23,6 +23,7 @@ pub struct Daemon {
     token: String,
     home: TempDir,
     kubeconfig: Option<PathBuf>,
+    cache_mib: Option<u32>,
 }
 
 /// How a daemon is stopped.
@@ -56,12 +57,17 @@ impl Daemon {
         let made = command(home.path(), "init").output().expect("init runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let token = String::from_utf8(made.stdout).expect("a token is text").trim().to_owned();
-        let (child, address) = serve(home.path(), kubeconfig.as_deref());
-        let daemon = Self { child, address, token, home, kubeconfig };
+        let (child, address) = serve(home.path(), kubeconfig.as_deref(), None);
+        let daemon = Self { child, address, token, home, kubeconfig, cache_mib: None };
         let projects = SECRETS.strip_suffix("/bench/secrets").expect("a project's secrets");
         let project = format!(r#"{{"metadata":{{"name":"bench"}},"spec":{spec}}}"#);
         daemon.wire().call("POST", projects, &project);
         daemon
+    }
+
+    /// Gives the store so much memory from the next start on.
+    pub fn set_cache_mib(&mut self, mebibytes: u32) {
+        self.cache_mib = Some(mebibytes);
     }
 
     /// Starts the daemon on the store that it has left.
@@ -69,7 +75,8 @@ impl Daemon {
     /// # Panics
     /// When it does not serve.
     pub fn start_again(&mut self) {
-        (self.child, self.address) = serve(self.home.path(), self.kubeconfig.as_deref());
+        let (home, kubeconfig) = (self.home.path(), self.kubeconfig.as_deref());
+        (self.child, self.address) = serve(home, kubeconfig, self.cache_mib);
     }
 
     /// Stops the daemon, and waits for its end.
@@ -149,11 +156,14 @@ fn command(home: &Path, verb: &str) -> Command {
     command
 }
 
-fn serve(home: &Path, kubeconfig: Option<&Path>) -> (Child, String) {
+fn serve(home: &Path, kubeconfig: Option<&Path>, cache_mib: Option<u32>) -> (Child, String) {
     let mut serve = command(home, "serve");
     serve.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
     if let Some(kubeconfig) = kubeconfig {
         serve.arg("--kubeconfig").arg(kubeconfig);
+    }
+    if let Some(mebibytes) = cache_mib {
+        serve.arg("--cache-mib").arg(mebibytes.to_string());
     }
     let mut child = serve.spawn().expect("serve runs");
     let address = address(&mut child);

@@ -1,6 +1,6 @@
 //! What a store costs as it grows: `scale BYTES SIZE..` fills one with secrets of so many bytes, and says
 //! at each size, a line of JSON each, how fast it is written, what it takes of memory and disk, how long
-//! pages of 100 take, and how long a start.
+//! pages of 100 take, and how long a start; and at the last size, how fast it is written with a larger cache.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,11 @@ use serde_json::{Value, json};
 const CONNECTIONS: usize = 64;
 /// How often what varies is measured; the median counts.
 const ROUNDS: usize = 3;
+/// How often writes are timed, which vary the most.
+const WRITE_ROUNDS: usize = 5;
+/// A cache in which a million secrets have room, in MiB; and how many writes bring most of them there.
+const LARGE_CACHE: u32 = 2048;
+const WARMING: u64 = 60_000;
 /// How many writes are timed at once, where there are so many secrets.
 const SAMPLE: u64 = 5000;
 /// How often a page is turned.
@@ -40,6 +45,7 @@ fn main() {
             "clean_stop": store.restarts(Stop::Clean),
             "kill": store.restarts(Stop::Kill),
             "after_start": store.takes(),
+            "large_cache": (Some(size) == sizes.last()).then(|| store.cached_updates()),
         });
         writeln!(std::io::stdout(), "{figures}").expect("somebody reads it");
     }
@@ -54,10 +60,10 @@ struct Store {
 impl Store {
     /// Makes secrets until there are so many. The last of them are timed.
     fn grow(&mut self, size: u64) -> Value {
-        let (first, sample) = (self.count, SAMPLE.min(size / 4));
-        let before = size.saturating_sub(ROUNDS as u64 * sample).saturating_sub(self.count);
-        let filled = self.create(before);
-        let took: Vec<_> = (0..ROUNDS).map(|_| self.create(sample)).collect();
+        let (first, rounds) = (self.count, WRITE_ROUNDS as u64);
+        let sample = SAMPLE.min((size - first) / rounds);
+        let filled = self.create(size - first - rounds * sample);
+        let took: Vec<_> = (0..rounds).map(|_| self.create(sample)).collect();
         let all = filled + took.iter().sum::<Duration>();
         json!({
             "per_s": took.iter().map(|took| per_second(sample, *took)).collect::<Vec<_>>(),
@@ -76,7 +82,7 @@ impl Store {
     /// Writes the next version of secrets here and there.
     fn updates(&self) -> Value {
         let next = AtomicU64::new(0);
-        let took = (0..ROUNDS).map(|_| {
+        let took = (0..WRITE_ROUNDS).map(|_| {
             let anywhere = || self.anywhere(next.fetch_add(1, Ordering::Relaxed));
             self.write(SAMPLE, anywhere)
         });
@@ -85,6 +91,18 @@ impl Store {
             "per_s": took.iter().map(|took| per_second(SAMPLE, *took)).collect::<Vec<_>>(),
             "median_per_s": per_second(SAMPLE, median(took)),
         })
+    }
+
+    /// Writes the next versions when the store has a larger cache.
+    fn cached_updates(&mut self) -> Value {
+        self.daemon.stop(Stop::Clean);
+        self.daemon.set_cache_mib(LARGE_CACHE);
+        self.daemon.start_again();
+        let next = AtomicU64::new(0);
+        self.write(WARMING, || self.anywhere(next.fetch_add(1, Ordering::Relaxed)));
+        let updates = self.updates();
+        let rss = self.daemon.resident_kib();
+        json!({ "cache_mib": LARGE_CACHE, "rss_kib": rss, "updates": updates })
     }
 
     /// The same secrets in each run, and no two neighbours one after the other.
