@@ -12,7 +12,7 @@ use nix::unistd::Uid;
 use serde_json::{Value, json};
 
 use crate::client::{Actor, opaque, secret};
-use crate::harness::{Daemon, Fresh, clean, fresh, fresh_with, wait_until};
+use crate::harness::{Daemon, clean, fresh, fresh_with, wait_until};
 use crate::leaks::{Marked, marker};
 
 /// The readable memory of a process, a piece for each mapping that has one.
@@ -66,28 +66,6 @@ fn locked_and_resident(daemon: &Daemon) -> [u64; 2] {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
     })
-}
-
-/// The setting `cache-mib` says how much of the store stays in memory once it was read.
-#[test]
-fn a_larger_cache_keeps_more_of_the_store_in_memory() {
-    let Fresh { home, daemon, admin } = fresh();
-    for number in 0..40 {
-        admin.put(&secret("ml", &format!("s{number}")), &opaque(&"x".repeat(900_000))).expect(201);
-    }
-    let token = admin.authorization().replace("Bearer ", "");
-    daemon.stop();
-    let [small, large] = ["4", "64"].map(|mebibytes| {
-        let daemon = Daemon::start(home.serve().env("TRESOR_CACHE_MIB", mebibytes));
-        let admin = daemon.actor(&token);
-        for number in 0..40 {
-            admin.value(&secret("ml", &format!("s{number}")));
-        }
-        let [_, resident] = locked_and_resident(&daemon);
-        daemon.stop();
-        resident
-    });
-    assert!(large > small + 16_384, "{small} kB and {large} kB");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce, Tag};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, UnboundKey};
+use zeroize::optimization_barrier;
 
 use crate::keys::{DataKey, KeyBytes};
 
@@ -58,7 +59,7 @@ static_assertions::assert_not_impl_any!(
 
 impl Cipher {
     pub(crate) fn new(key: &KeyBytes) -> Self {
-        Self(Box::new(Aes256Gcm::new(key.as_bytes().into())))
+        leaving_nothing(|| Self(Box::new(Aes256Gcm::new(key.as_bytes().into()))))
     }
 
     /// Seals `in_out` in place, and returns the tag.
@@ -68,10 +69,12 @@ impl Cipher {
         associated: &[u8],
         in_out: &mut [u8],
     ) -> [u8; TAG_BYTES] {
-        self.0
-            .encrypt_inout_detached(&Nonce::from(nonce), associated, in_out.into())
-            .expect("GCM takes 64 GiB, and callers stay below a few MiB")
-            .into()
+        leaving_nothing(|| {
+            self.0
+                .encrypt_inout_detached(&Nonce::from(nonce), associated, in_out.into())
+                .expect("GCM takes 64 GiB, and callers stay below a few MiB")
+                .into()
+        })
     }
 
     /// Opens `in_out` in place; it is left as it was when the tag does not verify.
@@ -82,8 +85,36 @@ impl Cipher {
         in_out: &mut [u8],
         tag: [u8; TAG_BYTES],
     ) -> Result<(), Refused> {
-        self.0
-            .decrypt_inout_detached(&Nonce::from(nonce), associated, in_out.into(), &Tag::from(tag))
-            .map_err(|_| Refused)
+        leaving_nothing(|| {
+            let (nonce, tag) = (Nonce::from(nonce), Tag::from(tag));
+            self.0
+                .decrypt_inout_detached(&nonce, associated, in_out.into(), &tag)
+                .map_err(|_| Refused)
+        })
     }
+}
+
+/// More than a cipher uses of the stack: the largest frame is one of 4 KiB, and unoptimized ones are many times as
+/// large.
+const STACK_BYTES: usize = if cfg!(debug_assertions) { 128 << 10 } else { 8 << 10 };
+
+/// Runs a cipher, and overwrites what it leaves on the stack: among that are round keys, the first two of which
+/// are the key. A thread that rests from then on would keep them when the key is long destroyed.
+fn leaving_nothing<T>(run: impl FnOnce() -> T) -> T {
+    let done = below(run);
+    wipe_stack();
+    done
+}
+
+/// Runs something in frames of its own, which begin where those of [`wipe_stack`] do.
+#[inline(never)]
+fn below<T>(run: impl FnOnce() -> T) -> T {
+    run()
+}
+
+#[inline(never)]
+fn wipe_stack() {
+    // Not a reference to a constant, which would lie elsewhere.
+    let area = [0_u8; STACK_BYTES];
+    optimization_barrier(&area);
 }

@@ -144,9 +144,7 @@ pub(crate) fn open(dir: DataDir, root: Unlock<'_>, settings: &Settings) -> Resul
         )));
     }
     let store = *keyring.store_id().as_bytes();
-    let cache_bytes = u64::from(settings.cache_mib) << 20;
-    let options = SledOptions { cache_bytes, ..SledOptions::default() };
-    let engine = Arc::new(SledEngine::open(dir, store, options)?);
+    let engine = Arc::new(SledEngine::open(dir, store, store_options(settings))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kept = vault_settings(settings);
     let vault = Vault::open(engine.clone(), engine.incarnation(), keyring, clock, kept)?;
@@ -157,6 +155,11 @@ pub(crate) fn open(dir: DataDir, root: Unlock<'_>, settings: &Settings) -> Resul
     let log = Arc::downgrade(&audit);
     engine.anchor_with(move || log.upgrade()?.anchor());
     Ok(Opened { engine, vault, audit })
+}
+
+fn store_options(settings: &Settings) -> SledOptions {
+    let cache_bytes = u64::from(settings.cache_mib) << 20;
+    SledOptions { cache_bytes, ..SledOptions::default() }
 }
 
 fn vault_settings(settings: &Settings) -> vault::Settings {
@@ -209,4 +212,17 @@ fn make_keyring(dir: &DataDir, root: Unlock<'_>) -> Result<StoreId, Failure> {
     let keyring = Keyring::make(store, root, SystemClock.now())?;
     dir.write_keyring(&keyring.to_file())?;
     Ok(store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_gets_the_cache_that_is_set_and_by_default_its_own() {
+        let default = store_options(&Settings::default()).cache_bytes;
+        assert_eq!(default, SledOptions::default().cache_bytes);
+        let larger = Settings { cache_mib: 65_536, ..Settings::default() };
+        assert_eq!(store_options(&larger).cache_bytes, 64 << 30);
+    }
 }
