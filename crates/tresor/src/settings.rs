@@ -350,7 +350,7 @@ pub(crate) static TABLE: [Setting; 39] = [
     row!(log_format, "log-format", Form::LogFormat, Some("text"), "json", set,
         "What a line of the log looks like."),
     row!(cache_mib, "cache-mib", Number(4, 65_536), Some("16"), "256", set,
-        "How much of the store is kept in memory, in MiB; it takes up to twice as much, and as much again while files are compacted."),
+        "About how much of the store is kept in memory, in MiB: more where values are large, and as much again while files are compacted."),
     row!(keep_versions, "keep-versions", Number(1, 100), Some("10"), "20", set,
         "How many versions of a secret are kept, where neither it nor its project says."),
     row!(purge_after_days, "purge-after-days", Number(0, 36_500), Some("30"), "7", set,
